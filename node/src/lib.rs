@@ -1,0 +1,1 @@
+//! The Talkoot program as a library: see `main.rs` for the binary.

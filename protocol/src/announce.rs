@@ -1,0 +1,116 @@
+//! Presence: what a peer serves, for how long, and where it answers.
+//!
+//! An announcement is an envelope with a kind and an opaque payload, so later
+//! versions may announce more. Numbers rise; the highest unexpired one counts.
+
+use crate::codec::{self, DecodeError, bound};
+use crate::envelope::Signable;
+use crate::identity::{SignContext, Wallet};
+use crate::limits;
+use crate::model::{ArithmeticId, LayerRange, ModelId};
+use bincode::{Decode, Encode};
+
+/// The kind of [`Presence`].
+pub const KIND_PRESENCE: u16 = 1;
+
+/// The signed envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Announcement {
+    /// Who announces, and signs.
+    pub wallet: Wallet,
+    /// Rises with every announcement of this wallet.
+    pub number: u64,
+    /// When it was made, milliseconds since 1970.
+    pub issued_ms: u64,
+    /// For how long it counts, milliseconds.
+    pub ttl_ms: u32,
+    /// How to read the payload.
+    pub kind: u16,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+impl Signable for Announcement {
+    const CONTEXT: SignContext = SignContext::Announcement;
+    const BYTES_MAX: usize = limits::ANNOUNCEMENT_BYTES_MAX;
+
+    fn signer(&self) -> Wallet {
+        self.wallet
+    }
+
+    fn check(&self) -> Result<(), DecodeError> {
+        bound((1..=600_000).contains(&self.ttl_ms), "announcement ttl")
+    }
+}
+
+/// Layers of one model that a peer serves.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Served {
+    /// Which model.
+    pub model: ModelId,
+    /// Its name, for people.
+    pub name: String,
+    /// Layers of the whole model.
+    pub layers: u32,
+    /// Which of them are served; any part of the range may be used.
+    pub range: LayerRange,
+    /// How they are computed.
+    pub arithmetic: ArithmeticId,
+    /// Measured layers per second for one token at a time.
+    pub layers_per_second: u32,
+    /// Tokens one session may hold.
+    pub context: u32,
+}
+
+/// The payload of kind [`KIND_PRESENCE`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Presence {
+    /// Version of the software.
+    pub software: String,
+    /// libp2p addresses, as multiaddr text.
+    pub addresses: Vec<String>,
+    /// Data-plane addresses, as `ip:port` text.
+    pub data_addresses: Vec<String>,
+    /// What is served; empty for a peer that only asks.
+    pub served: Vec<Served>,
+    /// Sessions that could be opened now.
+    pub free_sessions: u16,
+    /// Memory lent, bytes.
+    pub memory_bytes: u64,
+}
+
+impl Presence {
+    /// Encodes the payload.
+    #[must_use]
+    pub fn to_payload(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes the payload.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        let presence: Self = codec::decode(payload, limits::ANNOUNCEMENT_BYTES_MAX)?;
+        bound(presence.software.len() <= limits::VERSION_BYTES_MAX, "presence software")?;
+        check_addresses(&presence.addresses)?;
+        check_addresses(&presence.data_addresses)?;
+        bound(presence.served.len() <= limits::SERVED_MAX, "presence served")?;
+        for served in &presence.served {
+            served.range.check()?;
+            bound(served.name.len() <= limits::NAME_BYTES_MAX, "served name")?;
+            bound(served.range.end() <= served.layers && served.layers <= limits::LAYERS_MAX, "served layers")?;
+            bound(served.layers_per_second > 0, "served speed")?;
+        }
+        Ok(presence)
+    }
+}
+
+/// Bounds a list of textual addresses.
+///
+/// # Errors
+/// [`DecodeError::OutOfBounds`].
+pub fn check_addresses(addresses: &[String]) -> Result<(), DecodeError> {
+    bound(addresses.len() <= limits::ADDRESSES_MAX, "addresses")?;
+    bound(addresses.iter().all(|address| address.len() <= limits::ADDRESS_BYTES_MAX), "address")
+}
