@@ -21,7 +21,7 @@ pub const LAYERS_MAX: u32 = 1024;
 /// Stages of one route.
 pub const STAGES_MAX: usize = 64;
 /// Tokens of one session, prompt and completion together.
-pub const CONTEXT_TOKENS_MAX: u32 = 1 << 20;
+pub const CONTEXT_TOKENS_MAX: u32 = 1 << 18;
 
 /// Bytes of the payload of a ledger entry.
 pub const ENTRY_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
@@ -52,7 +52,7 @@ pub const ADDRESS_BYTES_MAX: usize = 128;
 pub const GOSSIP_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a control message between two ends of a job.
-pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+pub const CONTROL_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of a human-readable reason.
 pub const REASON_BYTES_MAX: usize = 512;
 /// Stop ids of a job.
@@ -88,3 +88,4 @@ const _: () = assert!(ANNOUNCEMENT_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(SYNC_ENTRIES_BYTES_MAX + ENTRY_BYTES_MAX < SYNC_BYTES_MAX);
 const _: () = assert!(BLOB_RANGE_BYTES_MAX + 64 < SYNC_BYTES_MAX);
 const _: () = assert!(GENESIS_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 8) < TICKET_BYTES_MAX);
+const _: () = assert!(CONTEXT_TOKENS_MAX as usize * 4 + 64 * 1024 < CONTROL_BYTES_MAX);
