@@ -92,14 +92,23 @@ impl Presence {
     /// [`DecodeError`].
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let presence: Self = codec::decode(payload, limits::ANNOUNCEMENT_BYTES_MAX)?;
-        bound(presence.software.len() <= limits::VERSION_BYTES_MAX, "presence software")?;
+        bound(
+            presence.software.len() <= limits::VERSION_BYTES_MAX,
+            "presence software",
+        )?;
         check_addresses(&presence.addresses)?;
         check_addresses(&presence.data_addresses)?;
-        bound(presence.served.len() <= limits::SERVED_MAX, "presence served")?;
+        bound(
+            presence.served.len() <= limits::SERVED_MAX,
+            "presence served",
+        )?;
         for served in &presence.served {
             served.range.check()?;
             bound(served.name.len() <= limits::NAME_BYTES_MAX, "served name")?;
-            bound(served.range.end() <= served.layers && served.layers <= limits::LAYERS_MAX, "served layers")?;
+            bound(
+                served.range.end() <= served.layers && served.layers <= limits::LAYERS_MAX,
+                "served layers",
+            )?;
             bound(served.layers_per_second > 0, "served speed")?;
         }
         Ok(presence)
@@ -112,5 +121,10 @@ impl Presence {
 /// [`DecodeError::OutOfBounds`].
 pub fn check_addresses(addresses: &[String]) -> Result<(), DecodeError> {
     bound(addresses.len() <= limits::ADDRESSES_MAX, "addresses")?;
-    bound(addresses.iter().all(|address| address.len() <= limits::ADDRESS_BYTES_MAX), "address")
+    bound(
+        addresses
+            .iter()
+            .all(|address| address.len() <= limits::ADDRESS_BYTES_MAX),
+        "address",
+    )
 }

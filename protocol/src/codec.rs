@@ -42,7 +42,10 @@ pub enum DecodeError {
 type Config<const LIMIT: usize> = Configuration<LittleEndian, Fixint, Limit<LIMIT>>;
 
 const fn config<const LIMIT: usize>() -> Config<LIMIT> {
-    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<LIMIT>()
+    bincode::config::standard()
+        .with_little_endian()
+        .with_fixed_int_encoding()
+        .with_limit::<LIMIT>()
 }
 
 /// Encodes a value. Encoding to memory cannot fail for the types of this
@@ -50,8 +53,13 @@ const fn config<const LIMIT: usize>() -> Config<LIMIT> {
 #[must_use]
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     #[expect(clippy::expect_used, reason = "our types have no fallible encoder")]
-    bincode::encode_to_vec(value, bincode::config::standard().with_little_endian().with_fixed_int_encoding())
-        .expect("encoding to memory")
+    bincode::encode_to_vec(
+        value,
+        bincode::config::standard()
+            .with_little_endian()
+            .with_fixed_int_encoding(),
+    )
+    .expect("encoding to memory")
 }
 
 /// Decodes exactly one value from all of `bytes`.
@@ -61,7 +69,10 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 /// or are not what [`encode`] gives for the decoded value.
 pub fn decode<T: Encode + Decode<()>>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     if bytes.len() > limit {
-        return Err(DecodeError::TooLong { length: bytes.len(), limit });
+        return Err(DecodeError::TooLong {
+            length: bytes.len(),
+            limit,
+        });
     }
     // In memory a value may take more room than on the wire (enums, options),
     // so the allocation limit is the next step above eight times the input.
@@ -87,5 +98,9 @@ pub fn decode<T: Encode + Decode<()>>(bytes: &[u8], limit: usize) -> Result<T, D
 /// # Errors
 /// [`DecodeError::OutOfBounds`] naming `field`.
 pub const fn bound(ok: bool, field: &'static str) -> Result<(), DecodeError> {
-    if ok { Ok(()) } else { Err(DecodeError::OutOfBounds { field }) }
+    if ok {
+        Ok(())
+    } else {
+        Err(DecodeError::OutOfBounds { field })
+    }
 }

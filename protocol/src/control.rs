@@ -70,12 +70,29 @@ impl SamplingParams {
         bound((0.0..=100.0).contains(&self.temperature), "temperature")?;
         bound(self.top_p > 0.0 && self.top_p <= 1.0, "top_p")?;
         bound((0.0..=1.0).contains(&self.min_p), "min_p")?;
-        bound((0.01..=100.0).contains(&self.repetition_penalty), "repetition_penalty")?;
-        bound((-100.0..=100.0).contains(&self.frequency_penalty), "frequency_penalty")?;
-        bound((-100.0..=100.0).contains(&self.presence_penalty), "presence_penalty")?;
-        bound(usize::from(self.top_logprobs) <= limits::TOP_LOGPROBS_MAX, "top_logprobs")?;
+        bound(
+            (0.01..=100.0).contains(&self.repetition_penalty),
+            "repetition_penalty",
+        )?;
+        bound(
+            (-100.0..=100.0).contains(&self.frequency_penalty),
+            "frequency_penalty",
+        )?;
+        bound(
+            (-100.0..=100.0).contains(&self.presence_penalty),
+            "presence_penalty",
+        )?;
+        bound(
+            usize::from(self.top_logprobs) <= limits::TOP_LOGPROBS_MAX,
+            "top_logprobs",
+        )?;
         bound(self.logit_bias.len() <= limits::BIAS_MAX, "logit_bias")?;
-        bound(self.logit_bias.iter().all(|(_, bias)| (-1000.0..=1000.0).contains(bias)), "logit_bias")
+        bound(
+            self.logit_bias
+                .iter()
+                .all(|(_, bias)| (-1000.0..=1000.0).contains(bias)),
+            "logit_bias",
+        )
     }
 }
 
@@ -108,7 +125,10 @@ impl Signable for FreeJob {
     }
 
     fn check(&self) -> Result<(), DecodeError> {
-        bound((1..=limits::LAYERS_MAX).contains(&self.layers), "free job layers")
+        bound(
+            (1..=limits::LAYERS_MAX).contains(&self.layers),
+            "free job layers",
+        )
     }
 }
 
@@ -282,7 +302,9 @@ impl ControlMessage {
         match &message {
             Self::OfferRequest(request) => request.range.check()?,
             Self::Open(open) => open.check()?,
-            Self::Refused { reason, .. } => bound(reason.len() <= limits::REASON_BYTES_MAX, "reason")?,
+            Self::Refused { reason, .. } => {
+                bound(reason.len() <= limits::REASON_BYTES_MAX, "reason")?
+            }
             Self::Fail { range, reason, .. } => {
                 range.check()?;
                 bound(reason.len() <= limits::REASON_BYTES_MAX, "reason")?;
@@ -298,7 +320,10 @@ impl Open {
         if let JobOrder::Reserved(bytes) = &self.order {
             bound(bytes.len() <= limits::ENTRY_BYTES_MAX, "order")?;
         }
-        bound((1..=limits::STAGES_MAX).contains(&self.stages.len()), "stages")?;
+        bound(
+            (1..=limits::STAGES_MAX).contains(&self.stages.len()),
+            "stages",
+        )?;
         bound(usize::from(self.index) < self.stages.len(), "index")?;
         let mut next = 0;
         for stage in &self.stages {
@@ -310,8 +335,12 @@ impl Open {
         check_addresses(&self.submitter_addresses)?;
         self.sampling.check()?;
         bound(self.stop_ids.len() <= limits::STOP_IDS_MAX, "stop ids")?;
-        bound(matches!(self.hidden_dtype, DType::F32 | DType::Bf16), "hidden dtype")?;
-        let tokens = u64::from(self.prompt_tokens).saturating_add(u64::from(self.completion_tokens_max));
+        bound(
+            matches!(self.hidden_dtype, DType::F32 | DType::Bf16),
+            "hidden dtype",
+        )?;
+        let tokens =
+            u64::from(self.prompt_tokens).saturating_add(u64::from(self.completion_tokens_max));
         bound(self.prompt_tokens > 0, "prompt tokens")?;
         bound(tokens <= u64::from(limits::CONTEXT_TOKENS_MAX), "tokens")
     }

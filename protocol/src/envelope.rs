@@ -110,14 +110,23 @@ impl<T: Signable> Verified<T> {
     pub fn sign(value: T, key: &Keypair, network: NetworkId) -> Result<Self, VerifyError> {
         value.check()?;
         if value.signer() != key.wallet() {
-            return Err(VerifyError::Signature { signer: value.signer() });
+            return Err(VerifyError::Signature {
+                signer: value.signer(),
+            });
         }
         let body = codec::encode(&value);
         let signature = key.sign(T::CONTEXT, network, &body);
-        let signed = Signed { value, raw: Raw { body, signature } };
+        let signed = Signed {
+            value,
+            raw: Raw { body, signature },
+        };
         let length = signed.to_bytes().len();
         if length > T::BYTES_MAX {
-            return Err(DecodeError::TooLong { length, limit: T::BYTES_MAX }.into());
+            return Err(DecodeError::TooLong {
+                length,
+                limit: T::BYTES_MAX,
+            }
+            .into());
         }
         Ok(Self(signed))
     }
@@ -175,15 +184,21 @@ impl<T> Deref for Verified<T> {
 // A signed object inside another message is its raw form in place: the outer
 // decode checks the inner bounds too, and re-encoding gives the same bytes.
 impl<T> Encode for Signed<T> {
-    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+    fn encode<E: bincode::enc::Encoder>(
+        &self,
+        encoder: &mut E,
+    ) -> Result<(), bincode::error::EncodeError> {
         self.raw.encode(encoder)
     }
 }
 
 impl<C, T: Signable> Decode<C> for Signed<T> {
-    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
+    fn decode<D: bincode::de::Decoder<Context = C>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
         let raw = Raw::decode(decoder)?;
-        let inner = |error: DecodeError| bincode::error::DecodeError::OtherString(error.to_string());
+        let inner =
+            |error: DecodeError| bincode::error::DecodeError::OtherString(error.to_string());
         let value: T = codec::decode(&raw.body, T::BYTES_MAX).map_err(inner)?;
         value.check().map_err(inner)?;
         Ok(Self { value, raw })

@@ -62,9 +62,18 @@ impl Signable for Attestation {
     }
 
     fn check(&self) -> Result<(), DecodeError> {
-        bound(self.stage_compute_us.len() <= limits::STAGES_MAX, "attested stages")?;
-        bound(self.prompt_done <= limits::CONTEXT_TOKENS_MAX, "attested prompt")?;
-        bound(self.completion_done <= limits::CONTEXT_TOKENS_MAX, "attested completion")
+        bound(
+            self.stage_compute_us.len() <= limits::STAGES_MAX,
+            "attested stages",
+        )?;
+        bound(
+            self.prompt_done <= limits::CONTEXT_TOKENS_MAX,
+            "attested prompt",
+        )?;
+        bound(
+            self.completion_done <= limits::CONTEXT_TOKENS_MAX,
+            "attested completion",
+        )
     }
 }
 
@@ -119,7 +128,10 @@ impl Transcript {
 
     /// Adds one token.
     pub fn push(&mut self, token: u32) {
-        self.0 = Hash::of_parts(HashContext::Transcript, &[self.0.as_bytes(), &token.to_le_bytes()]);
+        self.0 = Hash::of_parts(
+            HashContext::Transcript,
+            &[self.0.as_bytes(), &token.to_le_bytes()],
+        );
     }
 
     /// The hash so far.

@@ -69,7 +69,8 @@ impl Policy {
     /// it does not fit 64 bits.
     #[must_use]
     pub fn price_ugft_per_token(&self, flops_per_token: u64, dtype: DType) -> Option<u64> {
-        let product = u128::from(flops_per_token).checked_mul(u128::from(self.precision_ppm(dtype)))?;
+        let product =
+            u128::from(flops_per_token).checked_mul(u128::from(self.precision_ppm(dtype)))?;
         u64::try_from(product.checked_div(1_000_000_000)?).ok()
     }
 }
@@ -105,9 +106,20 @@ impl Genesis {
     /// # Errors
     /// [`DecodeError::OutOfBounds`] when the list of founders is empty, too
     /// long or names one twice, or another bound is broken.
-    pub fn new(name: &str, created_ms: u64, policy: Policy, mut founders: Vec<Founder>) -> Result<Self, DecodeError> {
+    pub fn new(
+        name: &str,
+        created_ms: u64,
+        policy: Policy,
+        mut founders: Vec<Founder>,
+    ) -> Result<Self, DecodeError> {
         founders.sort_by_key(|founder| founder.wallet);
-        let genesis = Self { rules: RULES_VERSION, name: name.to_owned(), created_ms, policy, founders };
+        let genesis = Self {
+            rules: RULES_VERSION,
+            name: name.to_owned(),
+            created_ms,
+            policy,
+            founders,
+        };
         genesis.check()?;
         Ok(genesis)
     }
@@ -137,35 +149,71 @@ impl Genesis {
     /// The line of a founder; 0 for anybody else.
     #[must_use]
     pub fn line_ugft(&self, wallet: Wallet) -> u64 {
-        self.founders.iter().find(|founder| founder.wallet == wallet).map_or(0, |founder| founder.line_ugft)
+        self.founders
+            .iter()
+            .find(|founder| founder.wallet == wallet)
+            .map_or(0, |founder| founder.line_ugft)
     }
 
     /// The sum of all founders' lines.
     #[must_use]
     pub fn lines_ugft(&self) -> u128 {
-        self.founders.iter().map(|founder| u128::from(founder.line_ugft)).sum()
+        self.founders
+            .iter()
+            .map(|founder| u128::from(founder.line_ugft))
+            .sum()
     }
 
     fn check(&self) -> Result<(), DecodeError> {
         let policy = &self.policy;
         bound(self.rules == RULES_VERSION, "genesis rules")?;
-        bound(!self.name.is_empty() && self.name.len() <= limits::NAME_BYTES_MAX, "genesis name")?;
         bound(
-            self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+            !self.name.is_empty() && self.name.len() <= limits::NAME_BYTES_MAX,
             "genesis name",
         )?;
-        bound((1..=limits::FOUNDERS_MAX).contains(&self.founders.len()), "genesis founders")?;
+        bound(
+            self.name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+            "genesis name",
+        )?;
+        bound(
+            (1..=limits::FOUNDERS_MAX).contains(&self.founders.len()),
+            "genesis founders",
+        )?;
         let sorted = self.founders.windows(2).all(|pair| match pair {
             [a, b] => a.wallet < b.wallet,
             _ => true,
         });
         bound(sorted, "genesis founders")?;
-        bound(self.founders.iter().all(|founder| founder.line_ugft <= 1 << 60), "genesis lines")?;
-        let factors = [policy.f32_ppm, policy.f16_ppm, policy.int8_ppm, policy.int4_ppm];
-        bound(factors.iter().all(|&ppm| ppm <= 1000 * PPM), "genesis precision factors")?;
+        bound(
+            self.founders
+                .iter()
+                .all(|founder| founder.line_ugft <= 1 << 60),
+            "genesis lines",
+        )?;
+        let factors = [
+            policy.f32_ppm,
+            policy.f16_ppm,
+            policy.int8_ppm,
+            policy.int4_ppm,
+        ];
+        bound(
+            factors.iter().all(|&ppm| ppm <= 1000 * PPM),
+            "genesis precision factors",
+        )?;
         bound((1..=1024).contains(&policy.window_tokens), "genesis window")?;
-        bound((1..=policy.window_tokens).contains(&policy.attest_tokens), "genesis attest interval")?;
-        bound((1..=limits::FRAME_ROWS_MAX).contains(&policy.chunk_tokens), "genesis chunk")?;
-        bound(self.to_bytes().len() <= limits::GENESIS_BYTES_MAX, "genesis size")
+        bound(
+            (1..=policy.window_tokens).contains(&policy.attest_tokens),
+            "genesis attest interval",
+        )?;
+        bound(
+            (1..=limits::FRAME_ROWS_MAX).contains(&policy.chunk_tokens),
+            "genesis chunk",
+        )?;
+        bound(
+            self.to_bytes().len() <= limits::GENESIS_BYTES_MAX,
+            "genesis size",
+        )
     }
 }

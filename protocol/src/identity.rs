@@ -40,12 +40,19 @@ impl Wallet {
 
     /// Checks one signature over the digest of (context, network, bytes).
     #[must_use]
-    pub fn verify(&self, context: SignContext, network: NetworkId, bytes: &[u8], signature: &Signature) -> bool {
+    pub fn verify(
+        &self,
+        context: SignContext,
+        network: NetworkId,
+        bytes: &[u8],
+        signature: &Signature,
+    ) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
             return false;
         };
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(&signed_message(context, network, bytes), &signature).is_ok()
+        key.verify_strict(&signed_message(context, network, bytes), &signature)
+            .is_ok()
     }
 }
 
@@ -180,7 +187,11 @@ impl Keypair {
     /// Signs (context, network, bytes).
     #[must_use]
     pub fn sign(&self, context: SignContext, network: NetworkId, bytes: &[u8]) -> Signature {
-        Signature(self.0.sign(&signed_message(context, network, bytes)).to_bytes())
+        Signature(
+            self.0
+                .sign(&signed_message(context, network, bytes))
+                .to_bytes(),
+        )
     }
 }
 

@@ -87,5 +87,6 @@ const _: () = assert!(ENTRY_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(ANNOUNCEMENT_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(SYNC_ENTRIES_BYTES_MAX + ENTRY_BYTES_MAX < SYNC_BYTES_MAX);
 const _: () = assert!(BLOB_RANGE_BYTES_MAX + 64 < SYNC_BYTES_MAX);
-const _: () = assert!(GENESIS_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 8) < TICKET_BYTES_MAX);
+const _: () =
+    assert!(GENESIS_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 8) < TICKET_BYTES_MAX);
 const _: () = assert!(CONTEXT_TOKENS_MAX as usize * 4 + 64 * 1024 < CONTROL_BYTES_MAX);

@@ -60,7 +60,10 @@ impl LayerRange {
             return Err(LayerRangeError);
         }
         let narrow = |value: u32| u16::try_from(value).map_err(|_| LayerRangeError);
-        Ok(Self { start: narrow(start)?, end: narrow(end)? })
+        Ok(Self {
+            start: narrow(start)?,
+            end: narrow(end)?,
+        })
     }
 
     /// All layers of a model.
@@ -119,7 +122,10 @@ impl LayerRange {
     /// # Errors
     /// [`DecodeError::OutOfBounds`].
     pub fn check(self) -> Result<(), DecodeError> {
-        bound(self.start < self.end && self.end() <= limits::LAYERS_MAX, "layer range")
+        bound(
+            self.start < self.end && self.end() <= limits::LAYERS_MAX,
+            "layer range",
+        )
     }
 }
 
@@ -238,9 +244,18 @@ impl ModelShape {
         let key = hidden.checked_mul(kv_heads)?.checked_mul(head_dim)?;
         let attention = query.checked_mul(2)?.checked_add(key.checked_mul(2)?)?;
         let experts = u64::from(self.active_experts.max(1));
-        let feed_forward = hidden.checked_mul(intermediate)?.checked_mul(3)?.checked_mul(experts)?;
-        let layers = attention.checked_add(feed_forward)?.checked_mul(u64::from(range.count()))?;
-        let head = if range.is_last(self.layers) { hidden.checked_mul(vocabulary)? } else { 0 };
+        let feed_forward = hidden
+            .checked_mul(intermediate)?
+            .checked_mul(3)?
+            .checked_mul(experts)?;
+        let layers = attention
+            .checked_add(feed_forward)?
+            .checked_mul(u64::from(range.count()))?;
+        let head = if range.is_last(self.layers) {
+            hidden.checked_mul(vocabulary)?
+        } else {
+            0
+        };
         layers.checked_add(head)?.checked_mul(2)
     }
 }
@@ -301,16 +316,31 @@ impl ModelCard {
     /// [`DecodeError::OutOfBounds`] naming the field.
     pub fn check(&self) -> Result<(), DecodeError> {
         let shape = &self.shape;
-        bound(!self.name.is_empty() && self.name.len() <= limits::NAME_BYTES_MAX, "card name")?;
-        bound(!self.family.is_empty() && self.family.len() <= limits::NAME_BYTES_MAX, "card family")?;
-        bound((1..=limits::LAYERS_MAX).contains(&shape.layers), "card layers")?;
+        bound(
+            !self.name.is_empty() && self.name.len() <= limits::NAME_BYTES_MAX,
+            "card name",
+        )?;
+        bound(
+            !self.family.is_empty() && self.family.len() <= limits::NAME_BYTES_MAX,
+            "card family",
+        )?;
+        bound(
+            (1..=limits::LAYERS_MAX).contains(&shape.layers),
+            "card layers",
+        )?;
         bound((1..=1 << 20).contains(&shape.hidden), "card hidden")?;
-        bound((1..=1 << 22).contains(&shape.intermediate), "card intermediate")?;
+        bound(
+            (1..=1 << 22).contains(&shape.intermediate),
+            "card intermediate",
+        )?;
         bound((1..=4096).contains(&shape.heads), "card heads")?;
         bound((1..=shape.heads).contains(&shape.kv_heads), "card kv_heads")?;
         bound((1..=4096).contains(&shape.head_dim), "card head_dim")?;
         bound((1..=1 << 24).contains(&shape.vocabulary), "card vocabulary")?;
-        bound((1..=limits::CONTEXT_TOKENS_MAX).contains(&shape.context), "card context")?;
+        bound(
+            (1..=limits::CONTEXT_TOKENS_MAX).contains(&shape.context),
+            "card context",
+        )?;
         bound(shape.active_experts <= 1024, "card active_experts")
     }
 }

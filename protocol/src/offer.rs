@@ -64,11 +64,23 @@ impl Signable for Offer {
     fn check(&self) -> Result<(), DecodeError> {
         self.range.check()?;
         bound(self.share_kflop <= 1 << 36, "offer share")?;
-        bound((50_000..=8_000_000).contains(&self.hardware_ppm), "offer hardware multiplier")?;
-        bound((500_000..=1_000_000).contains(&self.reliability_ppm), "offer reliability")?;
+        bound(
+            (50_000..=8_000_000).contains(&self.hardware_ppm),
+            "offer hardware multiplier",
+        )?;
+        bound(
+            (500_000..=1_000_000).contains(&self.reliability_ppm),
+            "offer reliability",
+        )?;
         bound(self.price_ugft_per_token <= PPM * PPM, "offer price")?;
-        bound(self.prompt_tokens_max <= limits::CONTEXT_TOKENS_MAX, "offer prompt tokens")?;
-        bound(self.completion_tokens_max <= limits::CONTEXT_TOKENS_MAX, "offer completion tokens")?;
+        bound(
+            self.prompt_tokens_max <= limits::CONTEXT_TOKENS_MAX,
+            "offer prompt tokens",
+        )?;
+        bound(
+            self.completion_tokens_max <= limits::CONTEXT_TOKENS_MAX,
+            "offer completion tokens",
+        )?;
         bound((1..=1024).contains(&self.window_tokens), "offer window")
     }
 }
