@@ -1,1 +1,15 @@
-//! The Talkoot program as a library: see `main.rs` for the binary.
+//! The Talkoot program as a library: a peer that lends layers, asks questions
+//! and keeps the books.
+//!
+//! Decisions stand in [`core`], which does no I/O and reads no clock; the other
+//! modules are shells around it. Outside libraries have one door each: libp2p
+//! in [`swarm`], quinn in [`data`], axum in [`http`], clap in [`cli`].
+
+pub mod api;
+pub mod books;
+pub mod clock;
+pub mod context;
+pub mod core;
+pub mod data;
+pub mod jobs;
+pub mod swarm;

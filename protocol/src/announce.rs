@@ -5,6 +5,7 @@
 
 use crate::codec::{self, DecodeError, bound};
 use crate::envelope::Signable;
+use crate::hash::Hash;
 use crate::identity::{SignContext, Wallet};
 use crate::limits;
 use crate::model::{ArithmeticId, LayerRange, ModelId};
@@ -50,6 +51,8 @@ pub struct Served {
     pub model: ModelId,
     /// Its name, for people.
     pub name: String,
+    /// Plain blake3 of the card's canonical bytes: the card is a blob under it.
+    pub card: Hash,
     /// Layers of the whole model.
     pub layers: u32,
     /// Which of them are served; any part of the range may be used.

@@ -29,6 +29,10 @@ pub struct Ticket {
     pub addresses: Vec<String>,
     /// When the invitation ends, milliseconds since 1970; 0 never.
     pub expires_ms: u64,
+    /// Makes the ticket unique: the inviter honours it once.
+    pub nonce: u64,
+    /// The credit line the inviter passes on to the newcomer, µGFT.
+    pub line_ugft: u64,
 }
 
 impl Signable for Ticket {

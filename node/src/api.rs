@@ -1,0 +1,460 @@
+//! What a node tells and does for its owner: the one list of requests behind
+//! `/api/v1`, `/v1`, the command line and the testnet.
+//!
+//! Plain data and one handle. Numbers are raw integers with their unit in the
+//! name; ids are full hexadecimal. How they are shown is the caller's business.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of these shapes, on every JSON object that stands alone.
+pub const SCHEMA: u32 = 1;
+
+/// `status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the software.
+    pub version: String,
+    /// Our wallet.
+    pub wallet: String,
+    /// Our libp2p peer id.
+    pub peer_id: String,
+    /// Name of the network.
+    pub network: String,
+    /// Its id.
+    pub network_id: String,
+    /// Whether a chat model has a full route now; if not, `reasons` says why.
+    pub ready: bool,
+    /// Why the node is not ready, or what it should tell its owner.
+    pub reasons: Vec<String>,
+    /// Connected peers.
+    pub peers: usize,
+    /// What we serve.
+    pub serving: Vec<ServedView>,
+    /// Models known in the network.
+    pub models: Vec<ModelView>,
+    /// Our balance.
+    pub balance: BalanceView,
+    /// The chain.
+    pub chain: ChainView,
+    /// Whether we may sign entries; if not, why.
+    pub signing: String,
+    /// libp2p addresses, with our peer id.
+    pub addresses: Vec<String>,
+    /// Data-plane addresses.
+    pub data_addresses: Vec<String>,
+    /// Milliseconds since start.
+    pub uptime_ms: u64,
+}
+
+/// A range of layers that one node serves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServedView {
+    /// Model id.
+    pub model: String,
+    /// Its name.
+    pub name: String,
+    /// First layer and one past the last.
+    pub layers: [u32; 2],
+    /// Layers of the whole model.
+    pub layers_total: u32,
+    /// Measured speed.
+    pub layers_per_second: u32,
+    /// Bytes of the weights, 0 when not known.
+    pub bytes: u64,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its wallet.
+    pub wallet: String,
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// The address we are connected to.
+    pub address: String,
+    /// Round trip, µs, when measured.
+    pub rtt_us: Option<u64>,
+    /// Software version it announced.
+    pub software: Option<String>,
+    /// What it serves.
+    pub serving: Vec<ServedView>,
+    /// Marks for bad behaviour.
+    pub marks: u32,
+    /// The reason of the newest mark.
+    pub last_mark: Option<String>,
+}
+
+/// One model known here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelView {
+    /// Model id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Layers.
+    pub layers: u32,
+    /// How the weights are stored.
+    pub dtype: String,
+    /// Tokens a session may hold.
+    pub context: u32,
+    /// For each layer, how many peers (we included) serve it.
+    pub coverage: Vec<u32>,
+    /// Price of one token, µGFT.
+    pub price_ugft_per_token: u64,
+    /// Whether the files are here.
+    pub local: bool,
+}
+
+/// The chain as this node holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainView {
+    /// Entries.
+    pub length: u64,
+    /// The last link.
+    pub tip: String,
+}
+
+/// What one wallet has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BalanceView {
+    /// Whose.
+    pub wallet: String,
+    /// Earned less burned, µGFT.
+    pub balance_ugft: i128,
+    /// What a next reservation could hold, µGFT.
+    pub available_ugft: i128,
+    /// Held by open jobs, µGFT.
+    pub held_ugft: u128,
+    /// Earned but not yet confirmed, µGFT.
+    pub pending_ugft: u128,
+    /// The credit line, received less passed on, µGFT.
+    pub line_ugft: i128,
+}
+
+/// All balances.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BalancesView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// One row per wallet that has a line or ever earned or burned.
+    pub balances: Vec<BalanceView>,
+    /// The commons, µGFT.
+    pub commons_ugft: u128,
+    /// Σ balances + commons; 0 always.
+    pub sum_ugft: i128,
+    /// The chain these were read at.
+    pub chain: ChainView,
+}
+
+/// One ledger entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EntryView {
+    /// Its id.
+    pub id: String,
+    /// Its place in the chain.
+    pub index: u64,
+    /// Its link.
+    pub link: String,
+    /// Who wrote it.
+    pub author: String,
+    /// Its number in the author's log.
+    pub seq: u64,
+    /// The entry before in that log.
+    pub prev: Option<String>,
+    /// What else it cites.
+    pub refs: Vec<String>,
+    /// Causal depth.
+    pub lamport: u64,
+    /// The author's clock, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Wallets it introduces.
+    pub names: Vec<String>,
+    /// Kind, in words.
+    pub kind: String,
+    /// What it does, as one sentence.
+    pub summary: String,
+    /// `ok`, or why it has no effect.
+    pub effect: String,
+    /// Whether founders have confirmed it.
+    pub confirmed: bool,
+    /// The payload's fields.
+    pub fields: serde_json::Value,
+    /// The signed bytes, hexadecimal; only where one entry is shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<String>,
+}
+
+/// A page of the chain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EntriesView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Entries, oldest first.
+    pub entries: Vec<EntryView>,
+    /// The chain they were read from.
+    pub chain: ChainView,
+}
+
+/// The outcome of `ledger verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifyView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Whether everything holds.
+    pub ok: bool,
+    /// Entries read.
+    pub entries: u64,
+    /// Signatures checked.
+    pub signatures: u64,
+    /// The recomputed chain.
+    pub chain: ChainView,
+    /// Σ balances + commons.
+    pub sum_ugft: i128,
+    /// What does not hold.
+    pub problems: Vec<String>,
+}
+
+/// An invitation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InviteView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The ticket text.
+    pub ticket: String,
+    /// When it ends, milliseconds since 1970.
+    pub expires_ms: u64,
+    /// The line it passes on, µGFT.
+    pub line_ugft: u64,
+}
+
+/// What to invite with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InviteRequest {
+    /// For how long, milliseconds.
+    pub ttl_ms: u64,
+    /// The line to pass on, µGFT.
+    pub line_ugft: u64,
+}
+
+/// One message of a chat.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+/// What to continue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// A chat, rendered with the model's template.
+    Chat(Vec<ChatMessage>),
+    /// Plain text, continued as it is.
+    Text(String),
+}
+
+/// A question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskRequest {
+    /// Name, id or unique prefix of an id; none means the only or first model
+    /// with a full route.
+    pub model: Option<String>,
+    /// What to continue.
+    pub prompt: Prompt,
+    /// Completion tokens at most; none means up to the context, at most 512.
+    pub completion_tokens_max: Option<u32>,
+    /// Sampling temperature.
+    #[serde(default)]
+    pub temperature: f32,
+    /// See `SamplingParams`.
+    #[serde(default)]
+    pub top_k: u32,
+    /// See `SamplingParams`.
+    #[serde(default = "one")]
+    pub top_p: f32,
+    /// See `SamplingParams`.
+    #[serde(default)]
+    pub min_p: f32,
+    /// See `SamplingParams`.
+    #[serde(default = "one")]
+    pub repetition_penalty: f32,
+    /// See `SamplingParams`.
+    #[serde(default)]
+    pub frequency_penalty: f32,
+    /// See `SamplingParams`.
+    #[serde(default)]
+    pub presence_penalty: f32,
+    /// Random seed; none draws one.
+    pub seed: Option<u64>,
+    /// Texts that end the answer.
+    #[serde(default)]
+    pub stop: Vec<String>,
+    /// Whether to report log-probabilities.
+    #[serde(default)]
+    pub logprobs: bool,
+    /// Alternatives to report with their log-probabilities.
+    #[serde(default)]
+    pub top_logprobs: u8,
+    /// Keep on after a stop id (for measurements).
+    #[serde(default)]
+    pub ignore_stop_ids: bool,
+}
+
+const fn one() -> f32 {
+    1.0
+}
+
+/// One piece of an answer in the making.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AskEvent {
+    /// A route was found and reserved; work begins.
+    Routed {
+        /// The job.
+        job: String,
+        /// The model's id.
+        model: String,
+        /// The model's name.
+        model_name: String,
+        /// The route.
+        stages: Vec<StageView>,
+        /// Prompt tokens.
+        prompt_tokens: u32,
+        /// Held for the job at most, µGFT; 0 for a free job.
+        held_ugft: u128,
+    },
+    /// Text that will not change any more.
+    Delta {
+        /// The text; may be empty while a character is incomplete.
+        text: String,
+        /// The tokens behind it.
+        tokens: Vec<TokenView>,
+    },
+    /// The answer is complete.
+    Done(Box<AskDone>),
+    /// The answer failed; what came before stays.
+    Failed(AskError),
+}
+
+/// One token and its log-probabilities.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its id.
+    pub id: u32,
+    /// Its text alone (lossy where it is a part of a character).
+    pub text: String,
+    /// ln p, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub logprob: Option<f32>,
+    /// Alternatives, where asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub top: Vec<TopView>,
+}
+
+/// One alternative.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TopView {
+    /// Its id.
+    pub id: u32,
+    /// Its text alone.
+    pub text: String,
+    /// ln p.
+    pub logprob: f32,
+}
+
+/// One stage of a route.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct StageView {
+    /// Whose.
+    pub peer: String,
+    /// First layer and one past the last.
+    pub layers: [u32; 2],
+    /// Compute time per token, µs.
+    pub compute_us_per_token: f64,
+    /// Time per token between the previous stage's end and this one's start,
+    /// µs: queues, serialisation, the wire.
+    pub hop_us_per_token: f64,
+    /// Earned by this job, µGFT.
+    pub earned_ugft: u64,
+}
+
+/// The end of an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskDone {
+    /// The job.
+    pub job: String,
+    /// `stop` or `length`.
+    pub finish: String,
+    /// Prompt tokens.
+    pub prompt_tokens: u32,
+    /// Completion tokens.
+    pub completion_tokens: u32,
+    /// From the request to the first token, µs.
+    pub time_to_first_token_us: u64,
+    /// Completion tokens per second after the first.
+    pub tokens_per_second: f64,
+    /// Median over tokens of (wall less the stages' compute) / hops, µs.
+    pub overhead_us_per_token_hop: f64,
+    /// The route with its times and earnings.
+    pub stages: Vec<StageView>,
+    /// Burned by this job, µGFT.
+    pub burned_ugft: u64,
+    /// Withheld to the commons, µGFT.
+    pub commons_ugft: u64,
+    /// Still held, µGFT.
+    pub held_ugft: u64,
+    /// Whether all stages have posted their final frontier.
+    pub settled: bool,
+}
+
+/// Why a request failed, in a form that maps to exit codes and HTTP statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct AskError {
+    /// The kind.
+    pub code: ErrorCode,
+    /// What happened and what to do, for people.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The request itself is wrong.
+    InvalidRequest,
+    /// No such model, entry or job.
+    NotFound,
+    /// The prompt does not fit the context.
+    ContextLengthExceeded,
+    /// Too little available.
+    InsufficientCredits,
+    /// Some layers are served by nobody.
+    NoRoute,
+    /// Stages are busy.
+    Busy,
+    /// A stage was lost or failed while answering.
+    StageFailed,
+    /// A deadline passed.
+    Timeout,
+    /// The asker went away.
+    Cancelled,
+    /// The node may not sign entries now.
+    NotSigning,
+    /// The node is stopping or broken.
+    Internal,
+}
+
+impl AskError {
+    /// Makes an error.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}

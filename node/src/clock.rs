@@ -1,0 +1,29 @@
+//! The one place where the program reads a clock.
+//!
+//! Wall time is a claim (it is shown and used by local policy, never by the
+//! ledger's rules); monotonic time measures durations.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970 by this machine's clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A point in monotonic time.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Microseconds since a point in monotonic time, at most `u32::MAX` (71 minutes).
+#[must_use]
+pub fn elapsed_us(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}

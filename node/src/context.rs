@@ -1,0 +1,97 @@
+//! What every part of a running node shares: who we are, which network, the
+//! books, what we serve.
+
+use crate::books::BooksHandle;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use talkoot_protocol::{
+    ArithmeticId, Genesis, Keypair, LayerRange, ModelCard, ModelId, NetworkId, Wallet,
+};
+
+/// Shared by all tasks of a node; cheap to clone behind an `Arc`.
+#[derive(Debug)]
+pub struct NodeContext {
+    /// The founding document of the network.
+    pub genesis: Genesis,
+    /// Its id.
+    pub network: NetworkId,
+    /// Our key.
+    pub key: Keypair,
+    /// The ledger thread.
+    pub books: BooksHandle,
+    /// What this node serves.
+    pub served: ServedModels,
+    /// Where our data plane answers; set once the endpoint is bound.
+    pub data_addresses: RwLock<Vec<SocketAddr>>,
+    /// Limits set by the owner.
+    pub limits: LendingLimits,
+}
+
+impl NodeContext {
+    /// Our wallet.
+    #[must_use]
+    pub fn wallet(&self) -> Wallet {
+        self.key.wallet()
+    }
+}
+
+/// What the owner allows.
+#[derive(Debug, Clone)]
+pub struct LendingLimits {
+    /// Sessions open at the same time.
+    pub sessions_max: usize,
+    /// Memory lent for weights and sessions, bytes.
+    pub memory_bytes: u64,
+    /// Holds of unconfirmed reservations of one submitter that we work for, µGFT.
+    pub exposure_ugft: u64,
+}
+
+/// One model of which this node serves a range.
+#[derive(Debug, Clone)]
+pub struct ServedModel {
+    /// Its card.
+    pub card: ModelCard,
+    /// Its id.
+    pub id: ModelId,
+    /// The layers held.
+    pub range: LayerRange,
+    /// How they are computed.
+    pub arithmetic: ArithmeticId,
+    /// Bytes of the weights in memory.
+    pub shard_bytes: u64,
+    /// Measured speed.
+    pub layers_per_second: u32,
+    /// The thread that computes them.
+    pub worker: crate::jobs::worker::WorkerHandle,
+}
+
+/// The list of served models; models may be loaded and unloaded while running.
+#[derive(Debug, Clone, Default)]
+pub struct ServedModels(Arc<RwLock<Vec<Arc<ServedModel>>>>);
+
+impl ServedModels {
+    /// Adds a model; a model already listed under this id is replaced.
+    pub fn insert(&self, model: ServedModel) {
+        let mut list = self
+            .0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        list.retain(|held| held.id != model.id);
+        list.push(Arc::new(model));
+    }
+
+    /// The served model with this id.
+    #[must_use]
+    pub fn get(&self, id: ModelId) -> Option<Arc<ServedModel>> {
+        self.list().into_iter().find(|held| held.id == id)
+    }
+
+    /// All served models.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<ServedModel>> {
+        self.0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+}

@@ -1,0 +1,5 @@
+//! The decisions of a node, without I/O, clock, threads or hidden randomness.
+//!
+//! Every part is a function or a state machine of the form
+//! `handle(input, now) -> outputs`; timers come in as time, randomness as a
+//! seed. Nothing here knows the network, the disk or HTTP.

@@ -1,0 +1,1 @@
+//! The data plane: links between peers. (interface)

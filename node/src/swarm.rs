@@ -1,0 +1,1 @@
+//! The control plane: libp2p. (interface)
