@@ -12,4 +12,5 @@ pub mod context;
 pub mod core;
 pub mod data;
 pub mod jobs;
+pub mod node;
 pub mod swarm;
