@@ -3,3 +3,6 @@
 //! Every part is a function or a state machine of the form
 //! `handle(input, now) -> outputs`; timers come in as time, randomness as a
 //! seed. Nothing here knows the network, the disk or HTTP.
+
+pub mod placement;
+pub mod route;
