@@ -47,6 +47,12 @@ pub fn presence_protocol(network: NetworkId) -> String {
     name(network, "presence")
 }
 
+/// The request-response protocol on which a newcomer presents its ticket.
+#[must_use]
+pub fn join_protocol(network: NetworkId) -> String {
+    name(network, "join")
+}
+
 /// The gossip topic of ledger entries; it carries signed entries only.
 #[must_use]
 pub fn ledger_topic(network: NetworkId) -> String {
