@@ -3,7 +3,7 @@
 //! An announcement is an envelope with a kind and an opaque payload, so later
 //! versions may announce more. Numbers rise; the highest unexpired one counts.
 
-use crate::codec::{self, DecodeError, bound};
+use crate::codec::{self, DecodeError, bound, bound_text};
 use crate::envelope::Signable;
 use crate::hash::Hash;
 use crate::identity::{SignContext, Wallet};
@@ -95,8 +95,9 @@ impl Presence {
     /// [`DecodeError`].
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let presence: Self = codec::decode(payload, limits::ANNOUNCEMENT_BYTES_MAX)?;
-        bound(
-            presence.software.len() <= limits::VERSION_BYTES_MAX,
+        bound_text(
+            &presence.software,
+            limits::VERSION_BYTES_MAX,
             "presence software",
         )?;
         check_addresses(&presence.addresses)?;
@@ -107,7 +108,7 @@ impl Presence {
         )?;
         for served in &presence.served {
             served.range.check()?;
-            bound(served.name.len() <= limits::NAME_BYTES_MAX, "served name")?;
+            bound_text(&served.name, limits::NAME_BYTES_MAX, "served name")?;
             bound(
                 served.range.end() <= served.layers && served.layers <= limits::LAYERS_MAX,
                 "served layers",
@@ -124,10 +125,7 @@ impl Presence {
 /// [`DecodeError::OutOfBounds`].
 pub fn check_addresses(addresses: &[String]) -> Result<(), DecodeError> {
     bound(addresses.len() <= limits::ADDRESSES_MAX, "addresses")?;
-    bound(
-        addresses
-            .iter()
-            .all(|address| address.len() <= limits::ADDRESS_BYTES_MAX),
-        "address",
-    )
+    addresses
+        .iter()
+        .try_for_each(|address| bound_text(address, limits::ADDRESS_BYTES_MAX, "address"))
 }

@@ -31,7 +31,7 @@ impl BlobRequest {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let request: Self = codec::decode(bytes, 64)?;
+        let request: Self = codec::decode(bytes, limits::BLOB_REQUEST_BYTES_MAX)?;
         bound(request.offset <= limits::BLOB_BYTES_MAX, "blob offset")?;
         bound(
             (1..=limits::BLOB_RANGE_BYTES_MAX).contains(&(request.length as usize)),
@@ -67,7 +67,7 @@ impl BlobResponse {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let response: Self = codec::decode(bytes, limits::BLOB_RANGE_BYTES_MAX.saturating_add(64))?;
+        let response: Self = codec::decode(bytes, limits::BLOB_RESPONSE_BYTES_MAX)?;
         if let Self::Range { total, bytes } = &response {
             bound(*total <= limits::BLOB_BYTES_MAX, "blob total")?;
             bound(bytes.len() <= limits::BLOB_RANGE_BYTES_MAX, "blob bytes")?;

@@ -93,6 +93,18 @@ pub fn decode<T: Encode + Decode<()>>(bytes: &[u8], limit: usize) -> Result<T, D
     Ok(value)
 }
 
+/// Bounds a text that people will read: its length, and no control characters,
+/// which could steer the terminal it is shown in.
+///
+/// # Errors
+/// [`DecodeError::OutOfBounds`] naming `field`.
+pub fn bound_text(text: &str, bytes_max: usize, field: &'static str) -> Result<(), DecodeError> {
+    bound(
+        text.len() <= bytes_max && !text.chars().any(char::is_control),
+        field,
+    )
+}
+
 /// Returns an error unless `ok`: for bounds that a type cannot express.
 ///
 /// # Errors

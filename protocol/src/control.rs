@@ -118,7 +118,7 @@ pub struct FreeJob {
 
 impl Signable for FreeJob {
     const CONTEXT: SignContext = SignContext::FreeJob;
-    const BYTES_MAX: usize = 512;
+    const BYTES_MAX: usize = limits::FREE_JOB_BYTES_MAX;
 
     fn signer(&self) -> Wallet {
         self.submitter
@@ -300,7 +300,7 @@ impl ControlMessage {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = codec::decode(bytes, limits::CONTROL_BYTES_MAX)?;
         match &message {
-            Self::OfferRequest(request) => request.range.check()?,
+            Self::OfferRequest(request) => request.check()?,
             Self::Open(open) => open.check()?,
             Self::Refused { reason, .. } => {
                 bound(reason.len() <= limits::REASON_BYTES_MAX, "reason")?
@@ -313,6 +313,24 @@ impl ControlMessage {
         }
         Ok(message)
     }
+}
+
+impl OfferRequest {
+    fn check(&self) -> Result<(), DecodeError> {
+        self.range.check()?;
+        check_hidden_dtype(self.hidden_dtype)?;
+        check_tokens(self.prompt_tokens, self.completion_tokens_max)
+    }
+}
+
+fn check_hidden_dtype(dtype: DType) -> Result<(), DecodeError> {
+    bound(matches!(dtype, DType::F32 | DType::Bf16), "hidden dtype")
+}
+
+fn check_tokens(prompt: u32, completion_max: u32) -> Result<(), DecodeError> {
+    bound(prompt > 0, "prompt tokens")?;
+    let tokens = u64::from(prompt).saturating_add(u64::from(completion_max));
+    bound(tokens <= u64::from(limits::CONTEXT_TOKENS_MAX), "tokens")
 }
 
 impl Open {
@@ -335,13 +353,11 @@ impl Open {
         check_addresses(&self.submitter_addresses)?;
         self.sampling.check()?;
         bound(self.stop_ids.len() <= limits::STOP_IDS_MAX, "stop ids")?;
+        check_hidden_dtype(self.hidden_dtype)?;
+        check_tokens(self.prompt_tokens, self.completion_tokens_max)?;
         bound(
-            matches!(self.hidden_dtype, DType::F32 | DType::Bf16),
-            "hidden dtype",
-        )?;
-        let tokens =
-            u64::from(self.prompt_tokens).saturating_add(u64::from(self.completion_tokens_max));
-        bound(self.prompt_tokens > 0, "prompt tokens")?;
-        bound(tokens <= u64::from(limits::CONTEXT_TOKENS_MAX), "tokens")
+            self.prompt_ids.len() as u64 <= u64::from(self.prompt_tokens),
+            "prompt ids",
+        )
     }
 }

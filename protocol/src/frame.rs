@@ -281,7 +281,7 @@ impl TokenPayload {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let payload: Self = codec::decode(bytes, 1024)?;
+        let payload: Self = codec::decode(bytes, limits::TOKEN_PAYLOAD_BYTES_MAX)?;
         bound(
             payload.top.len() <= limits::TOP_LOGPROBS_MAX,
             "token alternatives",

@@ -38,6 +38,8 @@ pub const OFFER_BYTES_MAX: usize = 254;
 pub const ATTESTATION_BYTES_MAX: usize = 1024;
 /// Bytes of a signed acknowledgement.
 pub const ACK_BYTES_MAX: usize = 512;
+/// Bytes of a signed free-job order.
+pub const FREE_JOB_BYTES_MAX: usize = 512;
 
 /// Bytes of a signed announcement.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 16 * 1024;
@@ -66,6 +68,8 @@ pub const TOP_LOGPROBS_MAX: usize = 20;
 pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Rows (tokens) of one data frame.
 pub const FRAME_ROWS_MAX: u32 = 1024;
+/// Bytes of the payload of a token frame.
+pub const TOKEN_PAYLOAD_BYTES_MAX: usize = 1024;
 
 /// Bytes of one sync message.
 pub const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -78,6 +82,10 @@ pub const SYNC_ENTRIES_BYTES_MAX: usize = 1024 * 1024;
 pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes of one range of a blob.
 pub const BLOB_RANGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a request for a range of a blob.
+pub const BLOB_REQUEST_BYTES_MAX: usize = 64;
+/// Bytes of the answer to such a request.
+pub const BLOB_RESPONSE_BYTES_MAX: usize = BLOB_RANGE_BYTES_MAX + 64;
 
 /// Bytes of a decoded ticket.
 pub const TICKET_BYTES_MAX: usize = 4096;
@@ -86,7 +94,7 @@ const _: () = assert!(OFFER_BYTES_MAX * STAGES_MAX + 120 <= ENTRY_PAYLOAD_BYTES_
 const _: () = assert!(ENTRY_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(ANNOUNCEMENT_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);
 const _: () = assert!(SYNC_ENTRIES_BYTES_MAX + ENTRY_BYTES_MAX < SYNC_BYTES_MAX);
-const _: () = assert!(BLOB_RANGE_BYTES_MAX + 64 < SYNC_BYTES_MAX);
+const _: () = assert!(BLOB_RESPONSE_BYTES_MAX < SYNC_BYTES_MAX);
 const _: () =
     assert!(GENESIS_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 8) < TICKET_BYTES_MAX);
 const _: () = assert!(CONTEXT_TOKENS_MAX as usize * 4 + 64 * 1024 < CONTROL_BYTES_MAX);

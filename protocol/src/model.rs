@@ -4,7 +4,7 @@
 //! tokenizer and template travel as blobs named in it. This file computes
 //! floating-point operations, never anything with floats.
 
-use crate::codec::{self, DecodeError, bound};
+use crate::codec::{self, DecodeError, bound, bound_text};
 use crate::hash::{Hash, HashContext, ParseHexError};
 use crate::limits;
 use bincode::{Decode, Encode};
@@ -316,14 +316,10 @@ impl ModelCard {
     /// [`DecodeError::OutOfBounds`] naming the field.
     pub fn check(&self) -> Result<(), DecodeError> {
         let shape = &self.shape;
-        bound(
-            !self.name.is_empty() && self.name.len() <= limits::NAME_BYTES_MAX,
-            "card name",
-        )?;
-        bound(
-            !self.family.is_empty() && self.family.len() <= limits::NAME_BYTES_MAX,
-            "card family",
-        )?;
+        bound(!self.name.is_empty(), "card name")?;
+        bound_text(&self.name, limits::NAME_BYTES_MAX, "card name")?;
+        bound(!self.family.is_empty(), "card family")?;
+        bound_text(&self.family, limits::NAME_BYTES_MAX, "card family")?;
         bound(
             (1..=limits::LAYERS_MAX).contains(&shape.layers),
             "card layers",
