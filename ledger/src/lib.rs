@@ -1,1 +1,50 @@
-//! The replicated books.
+//! The replicated books of Talkoot.
+//!
+//! Each wallet writes its own log of signed entries; every node holds all logs
+//! and computes the same outcomes, balances and chain from them. [`Ledger`] is
+//! pure: a function of the set of entries. [`sync`] brings sets together
+//! without I/O. [`books::Books`] joins the ledger to its journal, signer file
+//! and index; those are the only parts of this crate that touch a disk.
+//! docs/LEDGER.md describes formats and rules.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used
+    )
+)]
+
+mod accounts;
+pub mod amount;
+mod buckets;
+mod chain;
+pub mod compose;
+mod confirm;
+mod core;
+pub mod entry;
+mod facts;
+mod fold;
+mod graph;
+mod jobs;
+mod judge;
+pub mod kinds;
+pub mod ledger;
+pub mod membership;
+pub mod outcome;
+mod past;
+pub mod pending;
+mod spending;
+pub mod split;
+pub mod views;
+
+pub use amount::{Balance, Ugft};
+pub use compose::{ComposeError, Draft, Preview};
+pub use entry::{Entry, id_of};
+pub use facts::JobTerms;
+pub use kinds::Payload;
+pub use ledger::{Admission, Ledger, Source};
+pub use membership::StructureError;
+pub use outcome::{Outcome, Reason};

@@ -1,0 +1,268 @@
+//! The next entry of one's own log: what it cites, and whether it is due.
+//!
+//! An honest author extends its own newest entry and cites the newest entries
+//! of others, not those that a cited one covers. It does not cite an author
+//! proven to fork, except a stage the `Reserve` of its own job.
+
+use crate::amount::Balance;
+use crate::entry::Entry;
+use crate::facts::Facts;
+use crate::graph::Ix;
+use crate::ledger::Ledger;
+use crate::outcome::Reason;
+use crate::past::{Cut, Past};
+use std::collections::BTreeSet;
+use talkoot_protocol::{Hash, Wallet, limits};
+
+/// What an author wants to say.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The kind.
+    pub kind: u16,
+    /// The payload, canonical.
+    pub payload: Vec<u8>,
+    /// Wallets to introduce.
+    pub names: Vec<Wallet>,
+    /// The author's clock.
+    pub time_ms: u64,
+    /// Entries that must be in the past: a `Frontier`'s `Reserve`.
+    pub cites: Vec<Hash>,
+}
+
+impl Draft {
+    /// A draft with nothing but a payload.
+    #[must_use]
+    pub fn new(payload: &crate::kinds::Payload, time_ms: u64) -> Self {
+        Self {
+            kind: payload.kind(),
+            payload: payload.to_bytes(),
+            names: Vec::new(),
+            time_ms,
+            cites: Vec::new(),
+        }
+    }
+
+    /// Adds an entry that must be in the past.
+    #[must_use]
+    pub fn citing(mut self, id: Hash) -> Self {
+        self.cites.push(id);
+        self
+    }
+
+    /// Adds wallets to introduce.
+    #[must_use]
+    pub fn naming(mut self, names: impl IntoIterator<Item = Wallet>) -> Self {
+        self.names.extend(names);
+        self
+    }
+}
+
+/// Why no entry can be composed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// An entry to cite is not held.
+    #[error("the entry {0} to cite is not held")]
+    NotHeld(Hash),
+    /// Nobody has named this wallet yet.
+    #[error("no held entry names this wallet, so it cannot write yet")]
+    NotNamed,
+    /// More entries to cite than an entry may.
+    #[error("more than {} entries to cite", limits::ENTRY_REFS_MAX)]
+    TooManyCites,
+    /// The own log has two tips: it must not grow.
+    #[error("the own log is forked")]
+    Forked,
+}
+
+/// What an entry would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    /// The reason, when it would be inert.
+    pub reason: Option<Reason>,
+    /// For an entry that spends: what is available.
+    pub available: Option<Balance>,
+}
+
+impl Ledger {
+    /// Composes the next entry of `me`'s log.
+    ///
+    /// # Errors
+    /// [`ComposeError`].
+    pub fn compose(&self, me: Wallet, draft: Draft) -> Result<Entry, ComposeError> {
+        let graph = self.core.graph();
+        let prev = self.own_tip(me)?;
+        let refs = self.choose_refs(me, prev, &draft.cites)?;
+        let parents: Vec<Ix> = prev.into_iter().chain(refs.iter().copied()).collect();
+        let is_founder = self
+            .core
+            .genesis
+            .founders
+            .iter()
+            .any(|founder| founder.wallet == me);
+        let names_me = |&ix: &Ix| graph.node(ix).entry.names.contains(&me);
+        if prev.is_none() && !is_founder && !refs.iter().any(names_me) {
+            return Err(ComposeError::NotNamed);
+        }
+        let lamport = parents
+            .iter()
+            .map(|&ix| graph.node(ix).entry.lamport)
+            .max()
+            .unwrap_or(0);
+        let mut refs: Vec<Hash> = refs.into_iter().map(|ix| graph.node(ix).id).collect();
+        refs.sort_unstable();
+        let mut names = draft.names;
+        names.sort_unstable();
+        names.dedup();
+        Ok(Entry {
+            network: self.core.network,
+            author: me,
+            seq: prev.map_or(0, |prev| graph.seq(prev).saturating_add(1)),
+            prev: prev.map_or(Hash::ZERO, |prev| graph.node(prev).id),
+            refs,
+            lamport: lamport.saturating_add(1),
+            time_ms: draft.time_ms,
+            names,
+            kind: draft.kind,
+            payload: draft.payload,
+        })
+    }
+
+    /// What a composed entry would come to if it were added now.
+    #[must_use]
+    pub fn preview(&self, entry: &Entry) -> Preview {
+        let graph = self.core.graph();
+        let parents: Vec<Ix> = crate::entry::parents(entry)
+            .filter_map(|id| graph.find(&id))
+            .collect();
+        let past = graph.closure_of(&parents);
+        let prev = if entry.seq == 0 {
+            None
+        } else {
+            graph.find(&entry.prev)
+        };
+        let (_, verdict) = self.core.preview(entry, prev, &past);
+        Preview {
+            reason: verdict.result.err(),
+            available: verdict.available,
+        }
+    }
+
+    /// What a wallet's next entry could spend now.
+    #[must_use]
+    pub fn available(&self, wallet: Wallet) -> Balance {
+        let Ok(prev) = self.own_tip(wallet) else {
+            return Balance::ZERO;
+        };
+        let refs = self.choose_refs(wallet, prev, &[]).unwrap_or_default();
+        let parents: Vec<Ix> = prev.into_iter().chain(refs).collect();
+        let past = self.core.graph().closure_of(&parents);
+        let mut money = self.core.money_at(wallet, prev);
+        money.settle(&self.core, &past);
+        money.available()
+    }
+
+    /// The references of a witness that a founder should post now; empty when
+    /// none is due.
+    #[must_use]
+    pub fn witness_due(&self, founder: Wallet) -> Vec<Hash> {
+        let graph = self.core.graph();
+        let Ok(prev) = self.own_tip(founder) else {
+            return Vec::new();
+        };
+        let refs = self.choose_refs(founder, prev, &[]).unwrap_or_default();
+        let before = prev.map(Cut::Closure);
+        let lacks = |ix: Ix| !before.is_some_and(|cut| cut.contains(graph, ix));
+        let past = graph.closure_of(&refs);
+        let is_due = past.pairs().iter().any(|&(_, tip)| {
+            let log = [tip].into_iter().chain(graph.log_before(tip));
+            log.take_while(|&ix| lacks(ix)).any(|ix| {
+                let record = self.core.record(ix);
+                let counts = matches!(
+                    record.facts,
+                    Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_)
+                );
+                counts && record.verdict.is_ok()
+            })
+        });
+        if is_due {
+            refs.into_iter().map(|ix| graph.node(ix).id).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The tip of a log that must not be forked; `None` for an empty log.
+    fn own_tip(&self, me: Wallet) -> Result<Option<Ix>, ComposeError> {
+        match self.core.graph().log(&me).map(|log| log.tips.as_slice()) {
+            None | Some([]) => Ok(None),
+            Some([tip]) => Ok(Some(*tip)),
+            Some(_) => Err(ComposeError::Forked),
+        }
+    }
+
+    fn choose_refs(
+        &self,
+        me: Wallet,
+        prev: Option<Ix>,
+        cites: &[Hash],
+    ) -> Result<Vec<Ix>, ComposeError> {
+        let graph = self.core.graph();
+        let covered =
+            |parents: &[Ix], past: &Past, ix: Ix| parents.contains(&ix) || past.contains(graph, ix);
+        let mut parents: Vec<Ix> = prev.into_iter().collect();
+        let mut past = graph.closure_of(&parents);
+        let mut refs = Vec::new();
+        for id in cites {
+            let ix = graph.find(id).ok_or(ComposeError::NotHeld(*id))?;
+            if graph.node(ix).entry.author != me && !covered(&parents, &past, ix) {
+                parents.push(ix);
+                refs.push(ix);
+                past = graph.closure_of(&parents);
+            }
+        }
+        if refs.len() > limits::ENTRY_REFS_MAX {
+            return Err(ComposeError::TooManyCites);
+        }
+        if let Some(naming) = self.naming_entry(me, prev).filter(|ix| !refs.contains(ix)) {
+            // A first entry must cite the entry that names its author itself.
+            refs.truncate(limits::ENTRY_REFS_MAX.saturating_sub(1));
+            parents.push(naming);
+            refs.push(naming);
+            past = graph.closure_of(&parents);
+        }
+        let proven: BTreeSet<Wallet> = self.forked_authors();
+        let mut tips: Vec<Ix> = graph
+            .authors()
+            .filter(|(_, author)| author.wallet != me && !proven.contains(&author.wallet))
+            .flat_map(|(_, author)| author.tips.iter().copied())
+            .filter(|&tip| !covered(&parents, &past, tip))
+            .collect();
+        tips.sort_by_cached_key(|&tip| std::cmp::Reverse(graph.chain_key(tip)));
+        for tip in tips {
+            if refs.len() >= limits::ENTRY_REFS_MAX {
+                break;
+            }
+            if !covered(&parents, &past, tip) {
+                parents.push(tip);
+                refs.push(tip);
+                past = graph.closure_of(&parents);
+            }
+        }
+        Ok(refs)
+    }
+
+    /// For a wallet without entries that is no founder: an entry that names it.
+    fn naming_entry(&self, me: Wallet, prev: Option<Ix>) -> Option<Ix> {
+        let is_founder = self
+            .core
+            .genesis
+            .founders
+            .iter()
+            .any(|founder| founder.wallet == me);
+        if prev.is_some() || is_founder {
+            return None;
+        }
+        let id = self.named_by.get(&me)?;
+        self.core.graph().find(id)
+    }
+}

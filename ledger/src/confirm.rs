@@ -1,0 +1,77 @@
+//! Confirmation: which entries founders with more than two thirds of the lines
+//! have seen, and seen no fork of.
+//!
+//! Whether one founder's entry confirms another entry depends on the pasts of
+//! the two alone, so it is found once, when the founder's entry arrives. Along
+//! one log confirming begins at some entry and may end with a fork; a set that
+//! holds any confirming entry holds the first, so the first of each branch is
+//! all that is kept.
+
+use crate::core::Core;
+use crate::graph::{AuthorIx, Ix};
+use crate::past::Cut;
+use std::collections::BTreeSet;
+
+impl Core {
+    /// The genesis line of an author, if it is a founder with one.
+    fn founder_line(&self, author: AuthorIx) -> Option<u64> {
+        let line_ugft = self.genesis.line_ugft(self.graph().author(author).wallet);
+        (line_ugft > 0).then_some(line_ugft)
+    }
+
+    /// Finds what a founder's new entry confirms that its log did not before.
+    pub(crate) fn attest(&mut self, ix: Ix) -> BTreeSet<Ix> {
+        let graph = self.graph();
+        let node = graph.node(ix);
+        let founder = node.author;
+        if self.founder_line(founder).is_none() {
+            return BTreeSet::new();
+        }
+        let cut = Cut::Closure(ix);
+        let before = node.prev.map(Cut::Closure);
+        let mut confirmed = BTreeSet::new();
+        let tips = node.past.pairs().iter().copied().chain([(founder, ix)]);
+        for (author, tip) in tips {
+            let fork = cut.fork_seq(graph, author);
+            let mut seen = BTreeSet::new();
+            let mut next = Some(tip);
+            while let Some(entry) =
+                next.filter(|&entry| !before.is_some_and(|cut| cut.contains(graph, entry)))
+            {
+                if fork.is_some() && !seen.insert(entry) {
+                    break;
+                }
+                let is_clean = fork.is_none_or(|fork| fork > graph.seq(entry));
+                let job = self.record(entry).pay.map(|pay| pay.job);
+                if is_clean && job.is_none_or(|job| cut.is_clean(graph, job)) {
+                    confirmed.insert(entry);
+                }
+                next = graph.node(entry).prev;
+            }
+        }
+        for &entry in &confirmed {
+            self.record_mut(entry).attesters.push((founder, ix));
+        }
+        confirmed
+    }
+
+    /// The founders that confirm an entry in a set.
+    pub(crate) fn confirming(&self, ix: Ix, cut: Cut<'_>) -> BTreeSet<AuthorIx> {
+        let attesters = self.record(ix).attesters.iter();
+        attesters
+            .filter(|(_, by)| cut.contains(self.graph(), *by))
+            .map(|(founder, _)| *founder)
+            .collect()
+    }
+
+    /// Whether an entry is confirmed in a set: 3 · have > 2 · total.
+    pub(crate) fn is_confirmed(&self, ix: Ix, cut: Cut<'_>) -> bool {
+        let have: u128 = self
+            .confirming(ix, cut)
+            .into_iter()
+            .filter_map(|founder| self.founder_line(founder))
+            .map(u128::from)
+            .sum();
+        have.saturating_mul(3) > self.lines_total.saturating_mul(2)
+    }
+}

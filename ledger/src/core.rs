@@ -1,0 +1,282 @@
+//! The state of the books: a pure function of the set of entries.
+//!
+//! [`Core::insert`] takes entries whose structure was checked and whose parents
+//! are held, judges each once, and keeps outcomes, accounts and the chain in
+//! step. Admission (who may write, what is pending) is not its business.
+
+use crate::accounts::Accounts;
+use crate::amount::{Balance, Ugft};
+use crate::chain::Chain;
+use crate::entry::Entry;
+use crate::facts::{self, Facts};
+use crate::graph::{AuthorIx, Graph, Ix};
+use crate::jobs::Job;
+use crate::judge::{self, Verdict};
+use crate::outcome::{Outcome, Reason};
+use crate::past::Past;
+use crate::spending::{LogCache, LogMoney};
+use std::collections::{BTreeMap, BTreeSet};
+use talkoot_protocol::{Genesis, Hash, NetworkId, Verified, Wallet};
+
+/// What a right `Frontier` claims, cumulative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pay {
+    pub(crate) job: Ix,
+    pub(crate) stage: usize,
+    pub(crate) gross: Ugft,
+    pub(crate) earned: Ugft,
+}
+
+/// What is known of one held entry.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) facts: Facts,
+    pub(crate) verdict: Result<(), Reason>,
+    pub(crate) available: Option<Balance>,
+    pub(crate) pay: Option<Pay>,
+    /// For a right `Frontier`: the most its log claims up to here.
+    pub(crate) paid_in_log: Ugft,
+    /// The first entry of each founder's branch that confirms this one.
+    pub(crate) attesters: Vec<(AuthorIx, Ix)>,
+    pub(crate) outcome: Outcome,
+}
+
+/// All held entries and what follows from them.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) genesis: Genesis,
+    pub(crate) network: NetworkId,
+    pub(crate) lines_total: u128,
+    graph: Graph,
+    records: Vec<Record>,
+    admits: BTreeMap<Wallet, Vec<Ix>>,
+    pub(crate) jobs: BTreeMap<Ix, Job>,
+    /// Stages whose logs hold more than one final frontier.
+    contested: BTreeSet<(Ix, usize)>,
+    logs: LogCache,
+    pub(crate) accounts: Accounts,
+    pub(crate) chain: Chain,
+    /// Authors proven by an `Equivocation` entry.
+    pub(crate) proven: BTreeSet<Wallet>,
+    /// Which `Reserve` first carried an offer, right or wrong.
+    pub(crate) offers_used: BTreeMap<(Wallet, u64), Ix>,
+}
+
+impl Core {
+    pub(crate) fn new(genesis: Genesis) -> Self {
+        let network = genesis.id();
+        Self {
+            lines_total: genesis.lines_ugft(),
+            accounts: Accounts::new(&genesis),
+            chain: Chain::new(network),
+            genesis,
+            network,
+            graph: Graph::default(),
+            records: Vec::new(),
+            admits: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            contested: BTreeSet::new(),
+            logs: LogCache::default(),
+            proven: BTreeSet::new(),
+            offers_used: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn record(&self, ix: Ix) -> &Record {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "every entry of the graph has a record"
+        )]
+        &self.records[ix.position()]
+    }
+
+    pub(crate) fn record_mut(&mut self, ix: Ix) -> &mut Record {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "every entry of the graph has a record"
+        )]
+        &mut self.records[ix.position()]
+    }
+
+    /// Entries that pass a line on to a wallet, ok or not.
+    pub(crate) fn admits_to(&self, wallet: &Wallet) -> &[Ix] {
+        self.admits.get(wallet).map_or(&[], Vec::as_slice)
+    }
+
+    /// The ok final frontiers of one stage of a job, all branches.
+    pub(crate) fn finals(&self, job: Ix, stage: usize) -> &[Ix] {
+        self.jobs
+            .get(&job)
+            .and_then(|job| job.stages.get(stage))
+            .map_or(&[], |stage| stage.finals.as_slice())
+    }
+
+    pub(crate) const fn contested(&self) -> &BTreeSet<(Ix, usize)> {
+        &self.contested
+    }
+
+    /// The `Reserve` with this id, if the past holds it.
+    pub(crate) fn reserve_in(&self, past: &Past, id: &Hash) -> Option<Ix> {
+        let ix = self.graph.find(id)?;
+        let is_reserve = matches!(self.record(ix).facts, Facts::Reserve(_));
+        (is_reserve && past.contains(&self.graph, ix)).then_some(ix)
+    }
+
+    /// The money side of a log that ends at `tip`.
+    pub(crate) fn money_at(&self, owner: Wallet, tip: Option<Ix>) -> LogMoney {
+        self.logs
+            .get(&owner, tip)
+            .cloned()
+            .unwrap_or_else(|| self.read_log(owner, tip))
+    }
+
+    fn read_log(&self, owner: Wallet, tip: Option<Ix>) -> LogMoney {
+        let mut log: Vec<Ix> =
+            tip.map_or_else(Vec::new, |tip| self.graph.log_before(tip).collect());
+        log.reverse();
+        log.extend(tip);
+        let mut money = LogMoney::new(owner, self.genesis.line_ugft(owner));
+        for ix in log {
+            money.advance(self, ix);
+        }
+        money
+    }
+
+    /// Judges an entry that is not held, as if it were added now.
+    pub(crate) fn preview(&self, entry: &Entry, prev: Option<Ix>, past: &Past) -> (Facts, Verdict) {
+        let facts = facts::read(entry, &self.genesis, self.network);
+        let mut money = self.money_at(entry.author, prev);
+        money.settle(self, past);
+        let verdict = judge::judge(self, entry.author, &facts, past, &money);
+        (facts, verdict)
+    }
+
+    /// Adds an entry whose parents are held and whose structure was checked.
+    /// The chain is linked again by [`Core::relink`].
+    pub(crate) fn insert(&mut self, entry: Verified<Entry>) -> Ix {
+        let author = entry.author;
+        let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
+        let facts = facts::read(&entry, &self.genesis, self.network);
+        let ix = self.graph.push(entry);
+        let prev = self.graph.node(ix).prev;
+        let mut money = match self.logs.take(&author, prev) {
+            Some(money) => money,
+            None => self.read_log(author, prev),
+        };
+        let past = &self.graph.node(ix).past;
+        if matches!(facts, Facts::Admit { .. } | Facts::Reserve(_)) {
+            money.settle(self, past);
+        }
+        let verdict = judge::judge(self, author, &facts, past, &money);
+        let paid_in_log = verdict
+            .pay
+            .map_or(Ugft::ZERO, |pay| pay.gross.max(money.stage(pay.job).gross));
+        self.records.push(Record {
+            facts,
+            verdict: verdict.result,
+            available: verdict.available,
+            pay: verdict.pay,
+            paid_in_log,
+            attesters: Vec::new(),
+            // Replaced below; a reason that no judged entry keeps.
+            outcome: Outcome::Inert(Reason::Fork),
+        });
+        money.advance(self, ix);
+        self.logs.put(money);
+        self.index(ix);
+        self.chain.push(ix);
+        let mut touched = self.attest(ix);
+        touched.insert(ix);
+        let fork_after = self.graph.log(&author).and_then(|log| log.fork_seq());
+        if let (true, Some(fork), Some(log)) = (
+            fork_before != fork_after,
+            fork_after,
+            self.graph.log(&author),
+        ) {
+            touched.extend(log.since_seq(fork));
+        }
+        self.refresh(&touched, ix);
+        ix
+    }
+
+    /// Enters an entry into the lists that others look up.
+    fn index(&mut self, ix: Ix) {
+        let record = self.record(ix);
+        match &record.facts {
+            Facts::Admit { wallet, .. } => {
+                let wallet = *wallet;
+                if record.verdict.is_ok() {
+                    self.admits.entry(wallet).or_default().push(ix);
+                }
+            }
+            Facts::Reserve(reserve) => {
+                let job = reserve
+                    .split
+                    .as_ref()
+                    .ok()
+                    .map(|split| Job::new(reserve.terms.submitter, split));
+                let job = job.filter(|_| record.verdict.is_ok());
+                let offers = reserve.offers.clone();
+                self.jobs.extend(job.map(|job| (ix, job)));
+                for offer in offers {
+                    self.offers_used.entry(offer).or_insert(ix);
+                }
+            }
+            Facts::Frontier(frontier) => {
+                let is_final = frontier.frontier.is_final;
+                let Some(pay) = record.pay else { return };
+                self.index_frontier(ix, pay, is_final);
+            }
+            Facts::Equivocation(Some(proof)) => {
+                let author = proof.author;
+                self.proven.insert(author);
+            }
+            _ => {}
+        }
+    }
+
+    fn index_frontier(&mut self, ix: Ix, pay: Pay, is_final: bool) {
+        let Self {
+            jobs,
+            graph,
+            contested,
+            ..
+        } = self;
+        let Some(stage) = jobs
+            .get_mut(&pay.job)
+            .and_then(|job| job.stages.get_mut(pay.stage))
+        else {
+            return;
+        };
+        let key = graph.chain_key(ix);
+        let position = stage
+            .frontiers
+            .partition_point(|&other| graph.chain_key(other) < key);
+        stage.frontiers.insert(position, ix);
+        if is_final {
+            stage.finals.push(ix);
+            if stage.finals.len() > 1 {
+                contested.insert((pay.job, pay.stage));
+            }
+        }
+    }
+
+    /// Links the chain again from the lowest position that changed.
+    pub(crate) fn relink(&mut self) -> usize {
+        let Self {
+            chain,
+            graph,
+            records,
+            ..
+        } = self;
+        chain.relink(graph, |ix| {
+            records
+                .get(ix.position())
+                .map_or_else(|| Hash::ZERO, |record| record.outcome.digest())
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! The ledger: verified entries in, outcomes, accounts and a chain out.
+//!
+//! Pure: no I/O, no clock, no randomness. Entries may come in any order and
+//! repeatedly; the result is a function of the set. Membership never flips: an
+//! entry that was admitted stays, whatever it came to.
+
+use crate::buckets::Buckets;
+use crate::core::Core;
+use crate::entry::{Entry, id_of};
+use crate::membership::{self, StructureError};
+use crate::pending::{Complete, Pending};
+use std::collections::BTreeMap;
+use talkoot_protocol::{Genesis, Hash, NetworkId, Verified, Wallet};
+
+/// Where an entry came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Written here, or read from the own journal: takes no tokens.
+    Own,
+    /// From a peer.
+    Peer(Wallet),
+}
+
+/// What became of an entry that was handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It is in the set, and with it those that waited for it.
+    Added {
+        /// The entry and those that waited for it, in the order they came in.
+        newly: Vec<Hash>,
+    },
+    /// It was there before, or waits already.
+    Known,
+    /// It waits for its parents.
+    Pending {
+        /// Those that are not held and do not wait themselves.
+        missing: Vec<Hash>,
+    },
+    /// It found no token, or too many of its source wait. Hand it in later.
+    Later,
+    /// It will never be in a set: the peer that sent it did not check it.
+    Refused(StructureError),
+}
+
+/// The replicated books.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) core: Core,
+    pub(crate) pending: Pending,
+    buckets: Buckets,
+    /// The first held entry that names a wallet.
+    pub(crate) named_by: BTreeMap<Wallet, Hash>,
+    relinked_from: usize,
+}
+
+impl Ledger {
+    /// The empty books of a network.
+    #[must_use]
+    pub fn new(genesis: Genesis) -> Self {
+        Self {
+            core: Core::new(genesis),
+            pending: Pending::default(),
+            buckets: Buckets::default(),
+            named_by: BTreeMap::new(),
+            relinked_from: 0,
+        }
+    }
+
+    /// The founding document.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.core.genesis
+    }
+
+    /// The id of the network.
+    #[must_use]
+    pub const fn network(&self) -> NetworkId {
+        self.core.network
+    }
+
+    /// Hands one entry in.
+    pub fn admit(&mut self, entry: Verified<Entry>, source: Source, now_ms: u64) -> Admission {
+        let admission = self.admit_one(entry, source, now_ms);
+        self.relink();
+        admission
+    }
+
+    /// Hands many entries in; the chain is linked once.
+    pub fn admit_batch(
+        &mut self,
+        entries: Vec<Verified<Entry>>,
+        source: Source,
+        now_ms: u64,
+    ) -> Vec<Admission> {
+        let admissions = entries
+            .into_iter()
+            .map(|entry| self.admit_one(entry, source, now_ms))
+            .collect();
+        self.relink();
+        admissions
+    }
+
+    /// Forgets pending entries that have waited too long.
+    pub fn expire(&mut self, now_ms: u64) {
+        self.pending.expire(now_ms);
+    }
+
+    /// The lowest chain position that changed since this was last asked.
+    pub(crate) fn take_relinked_from(&mut self) -> usize {
+        let from = self.relinked_from;
+        self.relinked_from = self.core.chain.links().len();
+        from
+    }
+
+    fn relink(&mut self) {
+        let from = self.core.relink();
+        self.relinked_from = self.relinked_from.min(from);
+    }
+
+    fn admit_one(&mut self, entry: Verified<Entry>, source: Source, now_ms: u64) -> Admission {
+        if entry.network != self.core.network {
+            return Admission::Refused(StructureError::Network);
+        }
+        let id = id_of(&entry);
+        if self.core.graph().find(&id).is_some() || self.pending.contains(&id) {
+            return Admission::Known;
+        }
+        let missing = membership::missing(self.core.graph(), &entry);
+        let is_founder = self
+            .core
+            .genesis
+            .founders
+            .iter()
+            .any(|founder| founder.wallet == entry.author);
+        let is_trusted = source == Source::Own || is_founder;
+        let is_vouched = is_trusted || self.pending.is_vouched(&id);
+        let from = match source {
+            Source::Own => entry.author,
+            Source::Peer(peer) => peer,
+        };
+        let complete = Complete {
+            entry,
+            source: from,
+            is_vouched,
+        };
+        if !missing.is_empty() {
+            if !self.pending.add(id, complete, &missing, now_ms) {
+                return Admission::Later;
+            }
+            let missing = missing
+                .into_iter()
+                .filter(|id| !self.pending.contains(id))
+                .collect();
+            return Admission::Pending { missing };
+        }
+        match self.insert(complete, now_ms) {
+            Ok(id) => Admission::Added {
+                newly: self.wake(id, now_ms),
+            },
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Adds what waited for `id`, and what waited for that.
+    fn wake(&mut self, id: Hash, now_ms: u64) -> Vec<Hash> {
+        let mut newly = vec![id];
+        let mut position = 0;
+        while let Some(&id) = newly.get(position) {
+            for complete in self.pending.arrived(&id) {
+                newly.extend(self.insert(complete, now_ms).ok());
+            }
+            position = position.saturating_add(1);
+        }
+        newly
+    }
+
+    /// Adds an entry whose parents are held, if its structure is right and a
+    /// token is there.
+    fn insert(&mut self, complete: Complete, now_ms: u64) -> Result<Hash, Admission> {
+        let Complete {
+            entry, is_vouched, ..
+        } = complete;
+        let id = id_of(&entry);
+        let graph = self.core.graph();
+        if let Err(error) = membership::check(graph, &self.core.genesis, self.core.network, &entry)
+        {
+            self.pending.refuse(&id);
+            return Err(Admission::Refused(error));
+        }
+        let is_founder = self
+            .core
+            .genesis
+            .founders
+            .iter()
+            .any(|founder| founder.wallet == entry.author);
+        let sponsor = if entry.seq == 0 && !is_founder {
+            membership::sponsor(graph, &entry)
+        } else {
+            None
+        };
+        if !is_vouched && !self.buckets.take(entry.author, sponsor, now_ms) {
+            return Err(Admission::Later);
+        }
+        if let Some(sponsor) = sponsor {
+            self.buckets.named(entry.author, sponsor);
+        }
+        for name in &entry.names {
+            self.named_by.entry(*name).or_insert(id);
+        }
+        self.core.insert(entry);
+        Ok(id)
+    }
+}
