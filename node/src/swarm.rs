@@ -1,1 +1,2 @@
 //! The control plane: libp2p. (interface)
+pub mod identity;

@@ -178,6 +178,13 @@ impl Keypair {
         Self(SigningKey::from_bytes(seed))
     }
 
+    /// The 32-byte seed: the secret itself. For the seed file and for the
+    /// transport identity that is made of the same key; nothing else.
+    #[must_use]
+    pub fn seed(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
     /// The public half.
     #[must_use]
     pub fn wallet(&self) -> Wallet {
