@@ -38,6 +38,7 @@ mod past;
 pub mod pending;
 mod spending;
 pub mod split;
+pub mod sync;
 pub mod views;
 
 pub use amount::{Balance, Ugft};

@@ -147,6 +147,12 @@ impl Ledger {
         self.core.graph().find(id).is_some()
     }
 
+    /// Whether an entry waits for its parents.
+    #[must_use]
+    pub fn is_pending(&self, id: &Hash) -> bool {
+        self.pending.contains(id)
+    }
+
     /// An entry that is held.
     #[must_use]
     pub fn entry(&self, id: &Hash) -> Option<&Verified<Entry>> {
