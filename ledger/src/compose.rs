@@ -4,7 +4,7 @@
 //! of others, not those that a cited one covers. It does not cite an author
 //! proven to fork, except a stage the `Reserve` of its own job.
 
-use crate::amount::Balance;
+use crate::amount::{Balance, Ugft};
 use crate::entry::Entry;
 use crate::facts::Facts;
 use crate::graph::Ix;
@@ -81,6 +81,8 @@ pub struct Preview {
     pub reason: Option<Reason>,
     /// For an entry that spends: what is available.
     pub available: Option<Balance>,
+    /// For an entry that spends: what it asks for.
+    pub asked: Option<Ugft>,
 }
 
 impl Ledger {
@@ -140,10 +142,16 @@ impl Ledger {
         } else {
             graph.find(&entry.prev)
         };
-        let (_, verdict) = self.core.preview(entry, prev, &past);
+        let (facts, verdict) = self.core.preview(entry, prev, &past);
+        let asked = match &facts {
+            Facts::Admit { line, .. } => Some(*line),
+            Facts::Reserve(reserve) => reserve.split.as_ref().ok().map(|split| split.cap),
+            _ => None,
+        };
         Preview {
             reason: verdict.result.err(),
             available: verdict.available,
+            asked,
         }
     }
 

@@ -19,6 +19,7 @@
 
 mod accounts;
 pub mod amount;
+pub mod books;
 mod buckets;
 mod chain;
 pub mod compose;
@@ -29,6 +30,7 @@ mod facts;
 mod fold;
 mod graph;
 mod jobs;
+pub mod journal;
 mod judge;
 pub mod kinds;
 pub mod ledger;
@@ -36,12 +38,15 @@ pub mod membership;
 pub mod outcome;
 mod past;
 pub mod pending;
+pub mod signer;
 mod spending;
 pub mod split;
+pub mod store;
 pub mod sync;
 pub mod views;
 
 pub use amount::{Balance, Ugft};
+pub use books::{AuthorError, Books};
 pub use compose::{ComposeError, Draft, Preview};
 pub use entry::{Entry, id_of};
 pub use facts::JobTerms;
