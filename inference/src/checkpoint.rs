@@ -1,0 +1,460 @@
+//! A Hugging Face checkpoint: its files, checked, and its tensors by name.
+//!
+//! Opening reads the small files and the headers of the weight files; tensor
+//! bytes stay in the mapped file until a shard of their layers is loaded or the
+//! card is computed. What is handed out has passed the checks of shape and
+//! number format against the configuration. Files may also come from memory
+//! (a model embedded in the program).
+
+mod card;
+mod map;
+mod safetensors;
+
+pub use card::TensorRecord;
+
+use crate::asker::{AskerConfig, AskerError, AskerModel};
+use crate::config::{ConfigError, ModelConfig};
+use crate::families::{self, TensorSpec};
+use crate::tokenizer::TokenizerError;
+use bytes::Bytes;
+use safetensors::TensorEntry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use talkoot_protocol::hash::Hash;
+use talkoot_protocol::model::DType;
+
+/// Bytes of a file that is no weight file.
+const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Weight files of one checkpoint.
+const WEIGHT_FILES_MAX: usize = 1024;
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A file that every checkpoint has is not there.
+    #[error("the checkpoint has no {file}")]
+    MissingFile {
+        /// Its name.
+        file: String,
+    },
+    /// A small file is implausibly large.
+    #[error("{file} has {bytes} bytes, the limit is {bytes_max}")]
+    TooLarge {
+        /// Its name.
+        file: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A file is not the JSON it should be.
+    #[error("{file} is malformed: {reason}")]
+    Json {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The header of a weight file is wrong.
+    #[error("{file} is no safetensors file: {reason}")]
+    Header {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor that the model needs is in none of the files.
+    #[error("tensor {name} is missing")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor is described wrongly, or not as the configuration says.
+    #[error("tensor {name}: {reason}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The tokenizer is refused.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The texts around the tokenizer are refused.
+    #[error(transparent)]
+    Asker(#[from] AskerError),
+    /// The model does not fit a card.
+    #[error("no card can describe this model: {0}")]
+    Card(String),
+}
+
+impl CheckpointError {
+    fn tensor(name: &str, reason: String) -> Self {
+        Self::Tensor {
+            name: name.to_owned(),
+            reason,
+        }
+    }
+}
+
+/// One tensor's bytes and what they are. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub struct TensorBytes {
+    /// Number format.
+    pub dtype: DType,
+    /// Sizes, outermost first.
+    pub dims: Vec<usize>,
+    /// Little-endian elements, outermost dimension first.
+    pub bytes: Bytes,
+}
+
+/// An opened checkpoint.
+#[derive(Debug)]
+pub struct Checkpoint {
+    config: ModelConfig,
+    asker_config: AskerConfig,
+    tokenizer: Bytes,
+    template: Option<String>,
+    weights: BTreeMap<String, Bytes>,
+    tensors: BTreeMap<String, Located>,
+    matrix_dtype: DType,
+    list: OnceLock<(Vec<TensorRecord>, Hash)>,
+}
+
+#[derive(Debug)]
+struct Located {
+    file: String,
+    entry: TensorEntry,
+}
+
+/// Where the files are.
+enum Source<'a> {
+    Directory(&'a Path),
+    Files(&'a BTreeMap<String, Bytes>),
+}
+
+impl Source<'_> {
+    fn small(&self, file: &str) -> Result<Option<Bytes>, CheckpointError> {
+        match self {
+            Self::Files(files) => Ok(files.get(file).cloned()),
+            Self::Directory(directory) => {
+                let path = directory.join(file);
+                let io = |source| CheckpointError::Io {
+                    path: path.clone(),
+                    source,
+                };
+                if !path.try_exists().map_err(io)? {
+                    return Ok(None);
+                }
+                let bytes = std::fs::metadata(&path).map_err(io)?.len();
+                if bytes > SMALL_FILE_BYTES_MAX {
+                    return Err(CheckpointError::TooLarge {
+                        file: file.to_owned(),
+                        bytes,
+                        bytes_max: SMALL_FILE_BYTES_MAX,
+                    });
+                }
+                Ok(Some(Bytes::from(std::fs::read(&path).map_err(io)?)))
+            }
+        }
+    }
+
+    fn required(&self, file: &str) -> Result<Bytes, CheckpointError> {
+        self.small(file)?
+            .ok_or_else(|| CheckpointError::MissingFile {
+                file: file.to_owned(),
+            })
+    }
+
+    fn weights(&self, file: &str) -> Result<Bytes, CheckpointError> {
+        match self {
+            Self::Files(files) => {
+                files
+                    .get(file)
+                    .cloned()
+                    .ok_or_else(|| CheckpointError::MissingFile {
+                        file: file.to_owned(),
+                    })
+            }
+            Self::Directory(directory) => {
+                let path = directory.join(file);
+                map::map_file(&path).map_err(|source| CheckpointError::Io { path, source })
+            }
+        }
+    }
+
+    fn has(&self, file: &str) -> bool {
+        match self {
+            Self::Files(files) => files.contains_key(file),
+            Self::Directory(directory) => directory.join(file).exists(),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct WeightIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens a directory as published on a model hub.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the file, setting or tensor.
+    pub fn open(directory: &Path) -> Result<Self, CheckpointError> {
+        Self::from_source(&Source::Directory(directory))
+    }
+
+    /// Takes the same files by name from memory. `Bytes::from_static` holds
+    /// embedded ones without a copy.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the file, setting or tensor.
+    pub fn from_files(files: &BTreeMap<String, Bytes>) -> Result<Self, CheckpointError> {
+        Self::from_source(&Source::Files(files))
+    }
+
+    fn from_source(source: &Source<'_>) -> Result<Self, CheckpointError> {
+        let config_text = source.required(CONFIG)?;
+        let config = ModelConfig::from_json(&config_text)?;
+        let tokenizer = source.required(TOKENIZER)?;
+        let composed = AskerConfig::compose(
+            &config,
+            &config_text,
+            source.small(GENERATION_CONFIG)?.as_deref(),
+            source.small(TOKENIZER_CONFIG)?.as_deref(),
+            &tokenizer,
+        )?;
+        let template = match source.small(TEMPLATE)? {
+            Some(text) => Some(utf8(TEMPLATE, &text)?),
+            None => composed.template,
+        };
+        let (weights, tensors) = read_weights(source)?;
+        let matrix_dtype = check_manifest(&config, &tensors)?;
+        Ok(Self {
+            config,
+            asker_config: composed.config,
+            tokenizer: fit_blob(tokenizer),
+            template,
+            weights,
+            tensors,
+            matrix_dtype,
+            list: OnceLock::new(),
+        })
+    }
+
+    /// The validated configuration.
+    #[must_use]
+    pub const fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The number format of the matrices.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.matrix_dtype
+    }
+
+    /// Tokenizer, template and stop ids: the same as an asker without layers
+    /// builds from [`Self::blobs`].
+    ///
+    /// # Errors
+    /// [`AskerError`].
+    pub fn asker(&self) -> Result<AskerModel, AskerError> {
+        AskerModel::from_blobs(
+            self.asker_config.to_json().as_bytes(),
+            &self.tokenizer,
+            self.template.as_deref().map(str::as_bytes),
+        )
+    }
+
+    /// One tensor. Its bytes are shared with the file, not copied.
+    pub(crate) fn tensor(&self, spec: &TensorSpec) -> Result<TensorBytes, CheckpointError> {
+        let dtype = check_tensor(spec, &self.tensors)?;
+        let missing = || CheckpointError::MissingTensor {
+            name: spec.name.clone(),
+        };
+        let located = self.tensors.get(&spec.name).ok_or_else(missing)?;
+        let file = self.weights.get(&located.file).ok_or_else(missing)?;
+        let bytes = file.slice(located.entry.range.clone());
+        Ok(TensorBytes {
+            dtype,
+            dims: spec.dims.clone(),
+            bytes,
+        })
+    }
+}
+
+fn utf8(file: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
+    String::from_utf8(bytes.to_vec()).map_err(|error| CheckpointError::Json {
+        file: file.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+type Weights = (BTreeMap<String, Bytes>, BTreeMap<String, Located>);
+
+fn read_weights(source: &Source<'_>) -> Result<Weights, CheckpointError> {
+    let files: BTreeSet<String> = if source.has(INDEX) && !source.has(WEIGHTS) {
+        let index: WeightIndex =
+            serde_json::from_slice(&source.required(INDEX)?).map_err(|error| {
+                CheckpointError::Json {
+                    file: INDEX.to_owned(),
+                    reason: error.to_string(),
+                }
+            })?;
+        index.weight_map.into_values().collect()
+    } else {
+        BTreeSet::from([WEIGHTS.to_owned()])
+    };
+    if files.len() > WEIGHT_FILES_MAX {
+        return Err(CheckpointError::Json {
+            file: INDEX.to_owned(),
+            reason: format!(
+                "{} weight files, the limit is {WEIGHT_FILES_MAX}",
+                files.len()
+            ),
+        });
+    }
+    let mut weights = BTreeMap::new();
+    let mut tensors = BTreeMap::new();
+    for file in files {
+        // The index must not lead out of the checkpoint's directory.
+        if file.contains(['/', '\\']) || !file.ends_with(".safetensors") {
+            return Err(CheckpointError::Json {
+                file: INDEX.to_owned(),
+                reason: format!("{file:?} is no name of a weight file"),
+            });
+        }
+        let bytes = source.weights(&file)?;
+        for (name, entry) in safetensors::read_header(&file, &bytes)? {
+            let located = Located {
+                file: file.clone(),
+                entry,
+            };
+            if let Some(before) = tensors.insert(name.clone(), located) {
+                return Err(CheckpointError::tensor(
+                    &name,
+                    format!("is in both {} and {file}", before.file),
+                ));
+            }
+        }
+        weights.insert(file, bytes);
+    }
+    Ok((weights, tensors))
+}
+
+/// Every tensor the family needs is there, with its shape; the matrices share
+/// one number format, because the price of the model depends on it.
+fn check_manifest(
+    config: &ModelConfig,
+    tensors: &BTreeMap<String, Located>,
+) -> Result<DType, CheckpointError> {
+    let mut matrix_dtype = None;
+    for spec in families::tensors(config) {
+        let dtype = check_tensor(&spec, tensors)?;
+        if spec.dims.len() < 2 {
+            continue;
+        }
+        match matrix_dtype {
+            None => matrix_dtype = Some(dtype),
+            Some(first) if first == dtype => {}
+            Some(first) => {
+                return Err(CheckpointError::tensor(
+                    &spec.name,
+                    format!("is {dtype}, the matrices before it are {first}"),
+                ));
+            }
+        }
+    }
+    matrix_dtype.ok_or_else(|| CheckpointError::Card("it has no matrices".to_owned()))
+}
+
+fn check_tensor(
+    spec: &TensorSpec,
+    tensors: &BTreeMap<String, Located>,
+) -> Result<DType, CheckpointError> {
+    let Located { entry, .. } =
+        tensors
+            .get(&spec.name)
+            .ok_or_else(|| CheckpointError::MissingTensor {
+                name: spec.name.clone(),
+            })?;
+    if entry.dims != spec.dims {
+        return Err(CheckpointError::tensor(
+            &spec.name,
+            format!(
+                "has shape {:?}, the configuration asks for {:?}",
+                entry.dims, spec.dims
+            ),
+        ));
+    }
+    entry.float_dtype().ok_or_else(|| {
+        CheckpointError::tensor(
+            &spec.name,
+            format!(
+                "has number format {}, supported: F32, F16, BF16",
+                entry.dtype
+            ),
+        )
+    })
+}
+
+/// Published tokenizers of large vocabularies are indented JSON above the bound
+/// of a blob; without the white space between tokens they fit.
+fn fit_blob(json: Bytes) -> Bytes {
+    if json.len() as u64 <= talkoot_protocol::limits::BLOB_BYTES_MAX {
+        return json;
+    }
+    let mut compact = Vec::with_capacity(json.len() / 2);
+    let (mut in_text, mut escaped) = (false, false);
+    for &byte in json.iter() {
+        if in_text {
+            in_text = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_text = byte == b'"';
+        }
+        compact.push(byte);
+    }
+    Bytes::from(compact)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oversized_tokenizer_loses_only_its_white_space() {
+        let text = format!(
+            "{{ \"a b\\\" c\" : [ 1 ,\n 2 ], \"p\": \"{}\" }}",
+            " ".repeat(17 << 20)
+        );
+        let compact = fit_blob(Bytes::from(text.clone()));
+        assert!(compact.starts_with(b"{\"a b\\\" c\":[1,2],\"p\":\" "));
+        let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        assert_eq!(parse(&compact), parse(text.as_bytes()));
+    }
+}

@@ -1,0 +1,131 @@
+//! The model card of a checkpoint and the blobs that the card names.
+//!
+//! The tensor list holds what the family needs, sorted by name, so two
+//! checkpoints with equal weights have equal lists however their files are cut.
+//! Computing it reads every weight byte once.
+
+use super::{Checkpoint, CheckpointError};
+use crate::families;
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use talkoot_protocol::codec;
+use talkoot_protocol::hash::Hash;
+use talkoot_protocol::limits;
+use talkoot_protocol::model::{DType, ModelCard};
+
+/// One line of the tensor list.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TensorRecord {
+    /// The tensor's name in the checkpoint.
+    pub name: String,
+    /// Number format.
+    pub dtype: DType,
+    /// Sizes, outermost first.
+    pub dims: Vec<u32>,
+    /// Plain blake3 of its bytes.
+    pub hash: Hash,
+}
+
+impl Checkpoint {
+    /// The list of tensors, sorted by name. The first call reads all weights.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the tensor.
+    pub fn tensor_list(&self) -> Result<&[TensorRecord], CheckpointError> {
+        Ok(&self.tensor_list_and_hash()?.0)
+    }
+
+    fn tensor_list_and_hash(&self) -> Result<&(Vec<TensorRecord>, Hash), CheckpointError> {
+        if let Some(list) = self.list.get() {
+            return Ok(list);
+        }
+        let mut records = families::tensors(&self.config)
+            .map(|spec| {
+                let tensor = self.tensor(&spec)?;
+                let dims = tensor
+                    .dims
+                    .iter()
+                    .map(|&dim| u32::try_from(dim))
+                    .collect::<Result<_, _>>();
+                Ok(TensorRecord {
+                    dtype: tensor.dtype,
+                    dims: dims.map_err(|_| {
+                        CheckpointError::tensor(&spec.name, "a dimension above 2^32".to_owned())
+                    })?,
+                    hash: Hash::of_blob(&tensor.bytes),
+                    name: spec.name,
+                })
+            })
+            .collect::<Result<Vec<_>, CheckpointError>>()?;
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        let hash = Hash::of_blob(&codec::encode(&records));
+        Ok(self.list.get_or_init(|| (records, hash)))
+    }
+
+    /// The card of this model under `name`. The first call reads all weights.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Card`] when a bound of the card is broken, for
+    /// example by the name.
+    pub fn card(&self, name: &str) -> Result<ModelCard, CheckpointError> {
+        let (records, tensors) = self.tensor_list_and_hash()?;
+        let mut weight_bytes = 0_u64;
+        for record in records {
+            let elements: u64 = record.dims.iter().map(|&dim| u64::from(dim)).product();
+            weight_bytes += elements * record.dtype.element_bytes().unwrap_or(0) as u64;
+        }
+        let card = ModelCard {
+            name: name.to_owned(),
+            family: self.config.family.clone(),
+            shape: self.config.shape,
+            dtype: self.matrix_dtype,
+            quantiser_version: 0,
+            settings: Hash::of_blob(self.config.settings.canonical_json().as_bytes()),
+            config: Hash::of_blob(self.asker_config.to_json().as_bytes()),
+            tokenizer: Hash::of_blob(&self.tokenizer),
+            template: self
+                .template
+                .as_deref()
+                .map_or(Hash::ZERO, |template| Hash::of_blob(template.as_bytes())),
+            tensors: *tensors,
+            weight_bytes,
+        };
+        card.check()
+            .map_err(|error| CheckpointError::Card(error.to_string()))?;
+        Ok(card)
+    }
+
+    /// Everything the card names, by hash: composed configuration, tokenizer,
+    /// template if there is one, tensor list.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the tensor, or a blob above
+    /// [`limits::BLOB_BYTES_MAX`].
+    pub fn blobs(&self) -> Result<BTreeMap<Hash, Bytes>, CheckpointError> {
+        let list = codec::encode(&self.tensor_list_and_hash()?.0);
+        let template = self
+            .template
+            .clone()
+            .map(|text| Bytes::from(text.into_bytes()));
+        let config = Bytes::from(self.asker_config.to_json().into_bytes());
+        let blobs = [
+            Some(config),
+            Some(self.tokenizer.clone()),
+            template,
+            Some(list.into()),
+        ];
+        let mut by_hash = BTreeMap::new();
+        for blob in blobs.into_iter().flatten() {
+            if blob.len() as u64 > limits::BLOB_BYTES_MAX {
+                return Err(CheckpointError::Card(format!(
+                    "a file of {} bytes does not fit a blob of {}",
+                    blob.len(),
+                    limits::BLOB_BYTES_MAX
+                )));
+            }
+            by_hash.insert(Hash::of_blob(&blob), blob);
+        }
+        Ok(by_hash)
+    }
+}

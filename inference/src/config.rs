@@ -1,0 +1,506 @@
+//! `config.json` of a checkpoint -> a validated [`ModelConfig`].
+//!
+//! Every setting that changes the arithmetic is either understood here or
+//! refused here, by name: a model that loads computes what its author meant.
+//! This file reads no tensor and knows no tokenizer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use talkoot_protocol::limits;
+use talkoot_protocol::model::ModelShape;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The text is not a JSON object with the fields of a configuration.
+    #[error("config.json is malformed: {0}")]
+    Malformed(String),
+    /// A setting asks for arithmetic that is not implemented.
+    #[error("unsupported setting {setting} = {value}; supported: {supported}")]
+    Unsupported {
+        /// The key in `config.json`.
+        setting: &'static str,
+        /// What it says.
+        value: String,
+        /// What would be accepted.
+        supported: &'static str,
+    },
+    /// A number is missing, zero, too large, or contradicts another one.
+    #[error("setting {setting} = {value} is out of bounds: {reason}")]
+    OutOfBounds {
+        /// The key in `config.json`.
+        setting: &'static str,
+        /// What it says.
+        value: String,
+        /// What must hold.
+        reason: &'static str,
+    },
+}
+
+/// How the rotary frequencies are stretched for long contexts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum RopeScaling {
+    /// Not at all.
+    Default,
+    /// The piecewise scaling of Llama 3.1 and later.
+    Llama3 {
+        /// How much the long wavelengths are stretched.
+        factor: f64,
+        /// Below this many turns over the original context: stretched fully.
+        low_freq_factor: f64,
+        /// Above this many turns: not stretched.
+        high_freq_factor: f64,
+        /// The context length the model was first trained for.
+        original_context: u32,
+    },
+}
+
+/// Rotary position embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RopeConfig {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Stretching for long contexts.
+    pub scaling: RopeScaling,
+}
+
+/// Everything about a model that its weights do not say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The architecture family, `llama`.
+    pub family: String,
+    /// Matrix sizes.
+    pub shape: ModelShape,
+    /// Settings that are no sizes.
+    pub settings: ModelSettings,
+}
+
+/// Settings of a family that are no matrix sizes. Their canonical JSON is
+/// hashed into the model card.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ModelSettings {
+    /// Added to the mean square before its root is taken.
+    pub norm_epsilon: f32,
+    /// Rotary position embedding.
+    pub rope: RopeConfig,
+    /// Whether the head is the embedding matrix.
+    pub tied: bool,
+}
+
+impl ModelSettings {
+    /// The text that the card's `settings` hash covers.
+    #[must_use]
+    pub fn canonical_json(&self) -> String {
+        #[expect(
+            clippy::expect_used,
+            reason = "finite numbers and fixed keys always serialise"
+        )]
+        serde_json::to_string(self).expect("plain data")
+    }
+}
+
+/// One id or several: both occur in the wild.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl OneOrMany {
+    pub(crate) fn into_vec(self) -> Vec<u32> {
+        match self {
+            Self::One(id) => vec![id],
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct RawConfig {
+    model_type: String,
+    hidden_size: u32,
+    intermediate_size: u32,
+    num_hidden_layers: u32,
+    num_attention_heads: u32,
+    num_key_value_heads: Option<u32>,
+    head_dim: Option<u32>,
+    vocab_size: u32,
+    #[serde(default = "default_context")]
+    max_position_embeddings: u32,
+    #[serde(default = "default_epsilon")]
+    rms_norm_eps: f32,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<RawRope>,
+    rope_parameters: Option<RawRope>,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    #[serde(default)]
+    attention_bias: bool,
+    #[serde(default)]
+    mlp_bias: bool,
+    #[serde(default = "default_activation")]
+    hidden_act: String,
+    partial_rotary_factor: Option<f64>,
+    quantization_config: Option<Value>,
+}
+
+// What transformers assumes for a Llama configuration that leaves these out.
+const fn default_context() -> u32 {
+    2048
+}
+const fn default_epsilon() -> f32 {
+    1e-6
+}
+fn default_activation() -> String {
+    "silu".to_owned()
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct RawRope {
+    #[serde(alias = "type")]
+    rope_type: Option<String>,
+    rope_theta: Option<f64>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<u32>,
+    partial_rotary_factor: Option<f64>,
+}
+
+impl ModelConfig {
+    /// Reads and validates `config.json`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting.
+    pub fn from_json(text: &[u8]) -> Result<Self, ConfigError> {
+        let value: Value = serde_json::from_slice(text)
+            .map_err(|error| ConfigError::Malformed(error.to_string()))?;
+        // The family decides what the other fields mean, so it is judged first.
+        if let Some(family) = value.get("model_type").and_then(Value::as_str)
+            && family != "llama"
+        {
+            return Err(unsupported("model_type", family, "llama"));
+        }
+        let raw: RawConfig = serde_json::from_value(value)
+            .map_err(|error| ConfigError::Malformed(error.to_string()))?;
+        refuse_unsupported(&raw)?;
+        let settings = ModelSettings {
+            norm_epsilon: raw.rms_norm_eps,
+            rope: rope(&raw)?,
+            tied: raw.tie_word_embeddings,
+        };
+        let config = Self {
+            family: raw.model_type.clone(),
+            shape: shape(&raw)?,
+            settings,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Bounds and relations of the numbers, for a configuration from anywhere.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let shape = &self.shape;
+        let within = |setting, value: u32, max: u32| {
+            if (1..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(out_of_bounds(
+                setting,
+                value,
+                "must be at least 1 and of a plausible size",
+            ))
+        };
+        within("num_hidden_layers", shape.layers, limits::LAYERS_MAX)?;
+        within("hidden_size", shape.hidden, 1 << 20)?;
+        within("intermediate_size", shape.intermediate, 1 << 22)?;
+        within("num_attention_heads", shape.heads, 4096)?;
+        within("num_key_value_heads", shape.kv_heads, shape.heads)?;
+        within("head_dim", shape.head_dim, 4096)?;
+        within("vocab_size", shape.vocabulary, 1 << 24)?;
+        within(
+            "max_position_embeddings",
+            shape.context,
+            limits::CONTEXT_TOKENS_MAX,
+        )?;
+        if !shape.heads.is_multiple_of(shape.kv_heads) {
+            return Err(out_of_bounds(
+                "num_key_value_heads",
+                shape.kv_heads,
+                "must divide num_attention_heads",
+            ));
+        }
+        if !shape.head_dim.is_multiple_of(2) {
+            return Err(out_of_bounds("head_dim", shape.head_dim, "must be even"));
+        }
+        self.settings.check()
+    }
+}
+
+impl ModelSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let epsilon = self.norm_epsilon;
+        if !(epsilon > 0.0 && epsilon < 1.0) {
+            return Err(out_of_bounds(
+                "rms_norm_eps",
+                epsilon,
+                "must be above 0 and below 1",
+            ));
+        }
+        positive("rope_theta", self.rope.theta)?;
+        if let RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_context,
+        } = self.rope.scaling
+        {
+            positive("rope_scaling.factor", factor)?;
+            positive("rope_scaling.low_freq_factor", low_freq_factor)?;
+            positive("rope_scaling.high_freq_factor", high_freq_factor)?;
+            if high_freq_factor <= low_freq_factor {
+                return Err(out_of_bounds(
+                    "rope_scaling.high_freq_factor",
+                    high_freq_factor,
+                    "must be above low_freq_factor",
+                ));
+            }
+            if original_context == 0 {
+                return Err(out_of_bounds(
+                    "rope_scaling.original_max_position_embeddings",
+                    original_context,
+                    "must be at least 1",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(
+    setting: &'static str,
+    value: impl ToString,
+    supported: &'static str,
+) -> ConfigError {
+    ConfigError::Unsupported {
+        setting,
+        value: value.to_string(),
+        supported,
+    }
+}
+
+fn out_of_bounds(setting: &'static str, value: impl ToString, reason: &'static str) -> ConfigError {
+    ConfigError::OutOfBounds {
+        setting,
+        value: value.to_string(),
+        reason,
+    }
+}
+
+fn positive(setting: &'static str, value: f64) -> Result<(), ConfigError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(out_of_bounds(setting, value, "must be a positive number"))
+}
+
+fn refuse_unsupported(raw: &RawConfig) -> Result<(), ConfigError> {
+    if raw.attention_bias {
+        return Err(unsupported("attention_bias", true, "false"));
+    }
+    if raw.mlp_bias {
+        return Err(unsupported("mlp_bias", true, "false"));
+    }
+    if raw.hidden_act != "silu" {
+        return Err(unsupported("hidden_act", &raw.hidden_act, "silu"));
+    }
+    if raw.quantization_config.is_some() {
+        return Err(unsupported(
+            "quantization_config",
+            "present",
+            "weights in f32, f16 or bf16",
+        ));
+    }
+    let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
+    let partial = raw
+        .partial_rotary_factor
+        .or_else(|| rope?.partial_rotary_factor);
+    match partial {
+        Some(factor) if factor != 1.0 => Err(unsupported("partial_rotary_factor", factor, "1")),
+        _ => Ok(()),
+    }
+}
+
+fn shape(raw: &RawConfig) -> Result<ModelShape, ConfigError> {
+    let heads = raw.num_attention_heads;
+    let head_dim = match raw.head_dim {
+        Some(head_dim) => head_dim,
+        None if heads > 0 && raw.hidden_size.is_multiple_of(heads) => raw.hidden_size / heads,
+        None => {
+            return Err(out_of_bounds(
+                "num_attention_heads",
+                heads,
+                "must divide hidden_size when head_dim is not given",
+            ));
+        }
+    };
+    Ok(ModelShape {
+        layers: raw.num_hidden_layers,
+        hidden: raw.hidden_size,
+        intermediate: raw.intermediate_size,
+        heads,
+        kv_heads: raw.num_key_value_heads.unwrap_or(heads),
+        head_dim,
+        vocabulary: raw.vocab_size,
+        context: raw.max_position_embeddings.min(limits::CONTEXT_TOKENS_MAX),
+        active_experts: 0,
+    })
+}
+
+/// `rope_parameters` is what newer tools write; `rope_scaling` with a separate
+/// `rope_theta` is what most published checkpoints have.
+fn rope(raw: &RawConfig) -> Result<RopeConfig, ConfigError> {
+    let block = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
+    let theta = block
+        .and_then(|rope| rope.rope_theta)
+        .or(raw.rope_theta)
+        .unwrap_or(10_000.0);
+    let kind = block
+        .and_then(|rope| rope.rope_type.as_deref())
+        .unwrap_or("default");
+    let scaling = match (kind, block) {
+        ("llama3", Some(rope)) => {
+            let need = |setting, value: Option<f64>| {
+                value.ok_or_else(|| out_of_bounds(setting, "(missing)", "llama3 scaling needs it"))
+            };
+            RopeScaling::Llama3 {
+                factor: need("rope_scaling.factor", rope.factor)?,
+                low_freq_factor: need("rope_scaling.low_freq_factor", rope.low_freq_factor)?,
+                high_freq_factor: need("rope_scaling.high_freq_factor", rope.high_freq_factor)?,
+                original_context: rope
+                    .original_max_position_embeddings
+                    .unwrap_or(raw.max_position_embeddings),
+            }
+        }
+        ("default", Some(rope)) if rope.rope_type.is_none() && rope.factor.is_some() => {
+            return Err(unsupported(
+                "rope_scaling",
+                "without a type",
+                "default, llama3",
+            ));
+        }
+        ("default", _) => RopeScaling::Default,
+        (other, _) => {
+            return Err(unsupported(
+                "rope_scaling.rope_type",
+                other,
+                "default, llama3",
+            ));
+        }
+    };
+    Ok(RopeConfig { theta, scaling })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Value {
+        serde_json::json!({
+            "model_type": "llama", "hidden_size": 64, "intermediate_size": 176,
+            "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "vocab_size": 512, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+        })
+    }
+
+    fn with(key: &str, value: Value) -> Result<ModelConfig, ConfigError> {
+        let mut config = base();
+        config[key] = value;
+        ModelConfig::from_json(config.to_string().as_bytes())
+    }
+
+    #[test]
+    fn defaults_follow_the_published_convention() {
+        let config = ModelConfig::from_json(base().to_string().as_bytes()).unwrap();
+        assert_eq!(config.shape.head_dim, 16);
+        assert_eq!(
+            config.settings.rope,
+            RopeConfig {
+                theta: 10_000.0,
+                scaling: RopeScaling::Default
+            }
+        );
+        assert!(!config.settings.tied);
+    }
+
+    #[test]
+    fn unsupported_settings_are_refused_by_name() {
+        let cases = [
+            ("model_type", Value::from("qwen2")),
+            ("attention_bias", Value::from(true)),
+            ("mlp_bias", Value::from(true)),
+            ("hidden_act", Value::from("gelu")),
+            ("quantization_config", serde_json::json!({"bits": 4})),
+            ("partial_rotary_factor", Value::from(0.5)),
+        ];
+        for (key, value) in cases {
+            match with(key, value) {
+                Err(ConfigError::Unsupported { setting, .. }) => assert_eq!(setting, key),
+                other => panic!("{key}: {other:?}"),
+            }
+        }
+        let yarn = with(
+            "rope_scaling",
+            serde_json::json!({"rope_type": "yarn", "factor": 4.0}),
+        );
+        assert!(matches!(
+            yarn,
+            Err(ConfigError::Unsupported {
+                setting: "rope_scaling.rope_type",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for (key, value) in [
+            ("num_key_value_heads", 3),
+            ("num_attention_heads", 5),
+            ("num_hidden_layers", 0),
+            ("head_dim", 7),
+            ("vocab_size", 0),
+        ] {
+            let result = with(key, Value::from(value));
+            assert!(
+                matches!(result, Err(ConfigError::OutOfBounds { .. })),
+                "{key}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_llama3_scaling_mean_the_same() {
+        let scaling = serde_json::json!({
+            "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
+        });
+        let mut old = base();
+        old["rope_theta"] = 500_000.0.into();
+        old["rope_scaling"] = scaling.clone();
+        let mut new = base();
+        new["rope_parameters"] = scaling;
+        new["rope_parameters"]["rope_theta"] = 500_000.0.into();
+        let read = |value: Value| ModelConfig::from_json(value.to_string().as_bytes()).unwrap();
+        assert_eq!(read(old.clone()), read(new));
+        assert!(matches!(
+            read(old).settings.rope.scaling,
+            RopeScaling::Llama3 { .. }
+        ));
+    }
+}

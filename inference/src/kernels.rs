@@ -1,0 +1,317 @@
+//! Processor kernels: slices in, slices out, nothing of burn.
+//!
+//! Law: every output element is a fixed expression of its inputs. Sums over k
+//! run in [`LANES`] lanes (lane l adds the products of k = l mod 16 in rising
+//! order, then the lanes are halved 8, 4, 2, 1), softmax and the weighted sum
+//! over positions in rising order of position; multiply and add are never
+//! fused. So neither rows in a step, nor batch, nor threads, nor instruction set
+//! change a bit. [`scalar`] states each expression plainly; the bodies in
+//! `body` are the same expressions in the shape a compiler turns into wide
+//! instructions, and tests hold them equal bit for bit.
+
+mod body;
+pub mod scalar;
+mod variants;
+
+use half::{bf16, f16};
+
+/// Partial sums of every sum over k.
+pub const LANES: usize = 16;
+
+/// Below this many products a linear is not worth a second thread.
+const PRODUCTS_PER_THREAD_MIN: usize = 4_000_000;
+
+/// A matrix as stored, row-major.
+#[derive(Debug, Clone, Copy)]
+pub enum Matrix<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// 16-bit brain floats.
+    Bf16(&'a [bf16]),
+    /// 16-bit IEEE floats.
+    F16(&'a [f16]),
+}
+
+impl<'a> Matrix<'a> {
+    /// How many elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F32(elements) => elements.len(),
+            Self::Bf16(elements) => elements.len(),
+            Self::F16(elements) => elements.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn rows(&self, first: usize, count: usize, width: usize) -> Matrix<'a> {
+        let range = first * width..(first + count) * width;
+        match self {
+            Self::F32(elements) => Matrix::F32(&elements[range]),
+            Self::Bf16(elements) => Matrix::Bf16(&elements[range]),
+            Self::F16(elements) => Matrix::F16(&elements[range]),
+        }
+    }
+}
+
+/// Sizes of one session's part in attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Positions the cache has room for.
+    pub capacity: usize,
+    /// Position of the first row.
+    pub position: usize,
+    /// Rows of this session in the step.
+    pub rows: usize,
+}
+
+impl AttentionShape {
+    /// Columns of the fused query, key and value rows.
+    #[must_use]
+    pub const fn qkv_width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// Columns of query and output rows.
+    #[must_use]
+    pub const fn query_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Elements of the key cache, and of the value cache.
+    #[must_use]
+    pub const fn cache_len(&self) -> usize {
+        self.kv_heads * self.head_dim * self.capacity
+    }
+}
+
+/// Where a linear writes: columns `column..column + width` of rows that are
+/// `stride` wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// First column.
+    pub column: usize,
+    /// Width of a whole output row.
+    pub stride: usize,
+}
+
+/// Instruction sets with a body of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// What the compiler may assume everywhere.
+    Baseline,
+    /// 256-bit registers.
+    Avx2,
+    /// 512-bit registers.
+    Avx512,
+}
+
+impl InstructionSet {
+    /// All that this machine has, best last.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let mut sets = vec![Self::Baseline];
+        if variants::has_avx2() {
+            sets.push(Self::Avx2);
+        }
+        if variants::has_avx512() {
+            sets.push(Self::Avx512);
+        }
+        sets
+    }
+}
+
+/// The kernels of one instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernels {
+    set: InstructionSet,
+    threads: usize,
+}
+
+impl Kernels {
+    /// The best this machine has.
+    #[must_use]
+    pub fn detect(threads: usize) -> Self {
+        let set = InstructionSet::available()
+            .pop()
+            .unwrap_or(InstructionSet::Baseline);
+        Self {
+            set,
+            threads: threads.max(1),
+        }
+    }
+
+    /// The kernels of `set`, or `None` if this machine lacks it.
+    #[must_use]
+    pub fn with_set(set: InstructionSet, threads: usize) -> Option<Self> {
+        InstructionSet::available().contains(&set).then_some(Self {
+            set,
+            threads: threads.max(1),
+        })
+    }
+
+    /// Which instruction set.
+    #[must_use]
+    pub const fn set(&self) -> InstructionSet {
+        self.set
+    }
+
+    /// `out[r, column + n] = sum over k of weights[n, k] * input[r, k]`.
+    ///
+    /// # Panics
+    /// When the sizes do not fit: the caller checked shapes at load.
+    pub fn linear(
+        &self,
+        input: &[f32],
+        inner: usize,
+        weights: Matrix<'_>,
+        out: &mut [f32],
+        columns: Columns,
+    ) {
+        assert!(inner > 0 && columns.stride > 0, "empty linear");
+        let (rows, width) = (input.len() / inner, weights.len() / inner);
+        assert_eq!(input.len(), rows * inner, "input rows");
+        assert_eq!(weights.len(), width * inner, "weight rows");
+        assert_eq!(out.len(), rows * columns.stride, "output rows");
+        assert!(columns.column + width <= columns.stride, "output columns");
+        let threads = self
+            .threads
+            .min(rows * width * inner / PRODUCTS_PER_THREAD_MIN)
+            .max(1);
+        if threads == 1 {
+            variants::linear(self.set, input, inner, weights, out, columns);
+        } else if rows == 1 {
+            let share = width.div_ceil(threads);
+            let out = &mut out[columns.column..columns.column + width];
+            std::thread::scope(|scope| {
+                for (index, part) in out.chunks_mut(share).enumerate() {
+                    let weights = weights.rows(index * share, part.len(), inner);
+                    let columns = Columns {
+                        column: 0,
+                        stride: part.len(),
+                    };
+                    scope.spawn(move || {
+                        variants::linear(self.set, input, inner, weights, part, columns);
+                    });
+                }
+            });
+        } else {
+            let share = rows.div_ceil(threads);
+            std::thread::scope(|scope| {
+                let parts = out.chunks_mut(share * columns.stride);
+                for (part, input) in parts.zip(input.chunks(share * inner)) {
+                    scope.spawn(move || {
+                        variants::linear(self.set, input, inner, weights, part, columns);
+                    });
+                }
+            });
+        }
+    }
+
+    /// `out[r] = gain * input[r] / sqrt(mean(input[r]^2) + epsilon)`.
+    ///
+    /// # Panics
+    /// When the sizes do not fit.
+    pub fn rms_norm(&self, input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]) {
+        assert!(
+            !gain.is_empty() && input.len().is_multiple_of(gain.len()),
+            "norm rows"
+        );
+        assert_eq!(input.len(), out.len(), "norm output");
+        variants::rms_norm(self.set, input, gain, epsilon, out);
+    }
+
+    /// `out[r, i] = silu(input[r, i]) * input[r, width + i]`.
+    ///
+    /// # Panics
+    /// When the sizes do not fit.
+    pub fn silu_mul(&self, input: &[f32], width: usize, out: &mut [f32]) {
+        assert!(
+            width > 0 && input.len().is_multiple_of(2 * width),
+            "gate and up rows"
+        );
+        assert_eq!(input.len(), 2 * out.len(), "gate and up output");
+        variants::silu_mul(self.set, input, width, out);
+    }
+
+    /// Turns queries and keys of the fused rows by their positions, writes the
+    /// queries to `queries`, keys and values into the cache.
+    ///
+    /// `rotation` holds for each row `head_dim / 2` cosines, then as many
+    /// sines. Keys lie as `[kv_heads, head_dim, capacity]`, values as
+    /// `[kv_heads, capacity, head_dim]`.
+    ///
+    /// # Panics
+    /// When the sizes do not fit.
+    pub fn rope_append(
+        &self,
+        shape: &AttentionShape,
+        qkv: &[f32],
+        rotation: &[f32],
+        queries: &mut [f32],
+        cache: (&mut [f32], &mut [f32]),
+    ) {
+        let (keys, values) = cache;
+        check_cache(shape, keys, values);
+        assert_eq!(qkv.len(), shape.rows * shape.qkv_width(), "qkv rows");
+        assert_eq!(rotation.len(), shape.rows * shape.head_dim, "rotation rows");
+        assert_eq!(
+            queries.len(),
+            shape.rows * shape.query_width(),
+            "query rows"
+        );
+        scalar::rope_append(shape, qkv, rotation, queries, (keys, values));
+    }
+
+    /// Causal attention of each row over the cache up to its own position;
+    /// `heads / kv_heads` query heads share one key and value head.
+    ///
+    /// # Panics
+    /// When the sizes do not fit.
+    pub fn attention(
+        &self,
+        shape: &AttentionShape,
+        queries: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        out: &mut [f32],
+    ) {
+        check_cache(shape, keys, values);
+        assert_eq!(
+            queries.len(),
+            shape.rows * shape.query_width(),
+            "query rows"
+        );
+        assert_eq!(queries.len(), out.len(), "attention output");
+        variants::attention(self.set, shape, queries, keys, values, out);
+    }
+}
+
+fn check_cache(shape: &AttentionShape, keys: &[f32], values: &[f32]) {
+    assert!(
+        shape.kv_heads > 0 && shape.heads.is_multiple_of(shape.kv_heads),
+        "head groups"
+    );
+    assert!(
+        shape.head_dim > 0 && shape.head_dim.is_multiple_of(2),
+        "head width"
+    );
+    assert!(
+        shape.position + shape.rows <= shape.capacity,
+        "cache capacity"
+    );
+    assert_eq!(keys.len(), shape.cache_len(), "key cache");
+    assert_eq!(values.len(), shape.cache_len(), "value cache");
+}

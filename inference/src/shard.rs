@@ -1,0 +1,347 @@
+//! A contiguous range of layers at work for any number of sessions.
+//!
+//! Law: a model cut at any layers, its prompt cut at any rows, its sessions
+//! batched in any way, gives bit for bit what the whole gives, for one
+//! arithmetic id. A step is checked completely before anything is computed, so a
+//! refused step changes nothing. One thread owns a shard; it starts none unless
+//! told to, reads no clock and does no I/O after loading.
+
+mod batch;
+mod step;
+
+pub use step::{StepInput, StepItem, StepOutput, Wanted};
+
+use crate::arithmetic::Backend;
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::config::ModelConfig;
+use crate::families::FamilyModel;
+use crate::kernels::Kernels;
+use crate::ops::Ops;
+use crate::rope::RotaryTable;
+use crate::session::{Session, SessionConfig, SessionId, session_bytes};
+use burn::tensor::Device;
+use std::collections::BTreeMap;
+use talkoot_protocol::model::{ArithmeticId, DType, LayerRange};
+
+/// How a shard is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardOptions {
+    /// Who computes the coarse operations.
+    pub backend: Backend,
+    /// Bytes that the caches of all sessions together may take.
+    pub session_bytes_max: u64,
+    /// Threads of one matrix product. They change no bit of the result.
+    pub threads: usize,
+}
+
+impl Default for ShardOptions {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Kernels,
+            session_bytes_max: 1 << 30,
+            threads: 1,
+        }
+    }
+}
+
+/// Why a shard refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// The weights cannot be loaded.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The layers asked for are not those there are.
+    #[error("layers {asked} are not within {held}")]
+    Range {
+        /// What was asked.
+        asked: LayerRange,
+        /// What is there.
+        held: LayerRange,
+    },
+    /// The caches of one more session do not fit.
+    #[error("a session needs {needed_bytes} bytes, {used_bytes} of {bytes_max} are in use")]
+    Memory {
+        /// Bytes the session needs.
+        needed_bytes: u64,
+        /// Bytes of open sessions.
+        used_bytes: u64,
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// More positions than the model was made for.
+    #[error("a session of {tokens} tokens is longer than the context of {context_tokens}")]
+    TooLong {
+        /// Positions asked for.
+        tokens: u32,
+        /// Positions the model was made for.
+        context_tokens: u32,
+    },
+    /// Hidden states travel as f32 or bf16.
+    #[error("hidden states cannot be {0}; supported: f32, bf16")]
+    HiddenDtype(DType),
+    /// The id is taken.
+    #[error("session {0} is already open")]
+    SessionExists(SessionId),
+    /// No such session.
+    #[error("session {0} is not open")]
+    UnknownSession(SessionId),
+    /// A step names a session twice.
+    #[error("session {0} occurs twice in one step")]
+    DuplicateSession(SessionId),
+    /// The rows do not continue where the session stands.
+    #[error("session {session} stands at position {expected}, the rows start at {found}")]
+    Position {
+        /// Which session.
+        session: SessionId,
+        /// Its length.
+        expected: u32,
+        /// What the step says.
+        found: u32,
+    },
+    /// The rows do not fit the session.
+    #[error("session {session} has room for {capacity} tokens, the step would make it {tokens}")]
+    Full {
+        /// Which session.
+        session: SessionId,
+        /// Its capacity.
+        capacity: u32,
+        /// Its length after the step.
+        tokens: u64,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token {id} is outside the vocabulary of {vocabulary}")]
+    Token {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocabulary: u32,
+    },
+    /// The input has no rows, or not a whole number of them.
+    #[error("{bytes} bytes are no whole number of hidden rows of {row_bytes} bytes")]
+    HiddenBytes {
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes of one row.
+        row_bytes: usize,
+    },
+    /// Token ids go to layer 0 and hidden states to every other; logits come
+    /// from the last layer.
+    #[error("session {session} of layers {range}: {reason}")]
+    Border {
+        /// Which session.
+        session: SessionId,
+        /// Its layers.
+        range: LayerRange,
+        /// What does not fit.
+        reason: &'static str,
+    },
+}
+
+/// Some layers of a model and the sessions that run on them.
+#[derive(Debug)]
+pub struct Shard {
+    config: ModelConfig,
+    range: LayerRange,
+    options: ShardOptions,
+    model: FamilyModel,
+    rotary: RotaryTable,
+    ops: Ops,
+    device: Device,
+    sessions: BTreeMap<SessionId, Session>,
+    session_bytes: u64,
+}
+
+impl Shard {
+    /// Loads the layers of `range`, and no others.
+    ///
+    /// # Errors
+    /// [`ShardError::Range`], or [`ShardError::Checkpoint`] naming the tensor.
+    pub fn load(
+        checkpoint: &Checkpoint,
+        range: LayerRange,
+        options: &ShardOptions,
+    ) -> Result<Self, ShardError> {
+        let config = checkpoint.config().clone();
+        let held = LayerRange::whole(config.shape.layers)
+            .map_err(|error| CheckpointError::Card(error.to_string()))?;
+        if !held.covers(range) {
+            return Err(ShardError::Range { asked: range, held });
+        }
+        let head_dim = config.shape.head_dim as usize;
+        Ok(Self {
+            model: FamilyModel::load(checkpoint, range)?,
+            rotary: RotaryTable::new(&config.settings.rope, head_dim),
+            ops: Ops {
+                backend: options.backend,
+                kernels: Kernels::detect(options.threads),
+            },
+            config,
+            range,
+            options: *options,
+            device: Device::flex(),
+            sessions: BTreeMap::new(),
+            session_bytes: 0,
+        })
+    }
+
+    /// The layers held.
+    #[must_use]
+    pub const fn range(&self) -> LayerRange {
+        self.range
+    }
+
+    /// The model's configuration.
+    #[must_use]
+    pub const fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The arithmetic this shard computes with.
+    #[must_use]
+    pub const fn arithmetic(&self) -> ArithmeticId {
+        self.options.backend.arithmetic()
+    }
+
+    /// Bytes of the weights held.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        self.model.weight_bytes()
+    }
+
+    /// Bytes of the caches of all open sessions.
+    #[must_use]
+    pub const fn session_bytes(&self) -> u64 {
+        self.session_bytes
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Positions done by a session, or `None` if it is not open.
+    #[must_use]
+    pub fn session_length(&self, session: SessionId) -> Option<u32> {
+        self.sessions.get(&session).map(|session| session.length)
+    }
+
+    /// How many further sessions of this kind would fit.
+    #[must_use]
+    pub fn free_sessions(&self, config: &SessionConfig) -> u64 {
+        let free = self
+            .options
+            .session_bytes_max
+            .saturating_sub(self.session_bytes);
+        free / session_bytes(&self.config.shape, config).max(1)
+    }
+
+    /// Opens a session and reserves its memory.
+    ///
+    /// # Errors
+    /// [`ShardError`] with the numbers; nothing is reserved then.
+    pub fn open(&mut self, id: SessionId, config: SessionConfig) -> Result<(), ShardError> {
+        if self.sessions.contains_key(&id) {
+            return Err(ShardError::SessionExists(id));
+        }
+        if !self.range.covers(config.range) {
+            return Err(ShardError::Range {
+                asked: config.range,
+                held: self.range,
+            });
+        }
+        if !matches!(config.hidden_dtype, DType::F32 | DType::Bf16) {
+            return Err(ShardError::HiddenDtype(config.hidden_dtype));
+        }
+        let context_tokens = self.config.shape.context;
+        if config.capacity_tokens == 0 || config.capacity_tokens > context_tokens {
+            return Err(ShardError::TooLong {
+                tokens: config.capacity_tokens,
+                context_tokens,
+            });
+        }
+        let needed_bytes = session_bytes(&self.config.shape, &config);
+        let total = self.session_bytes.saturating_add(needed_bytes);
+        if total > self.options.session_bytes_max {
+            return Err(ShardError::Memory {
+                needed_bytes,
+                used_bytes: self.session_bytes,
+                bytes_max: self.options.session_bytes_max,
+            });
+        }
+        self.sessions
+            .insert(id, Session::new(&self.config.shape, config, &self.device));
+        self.session_bytes = total;
+        Ok(())
+    }
+
+    /// Closes a session and frees its memory. Says whether it was open.
+    pub fn close(&mut self, id: SessionId) -> bool {
+        match self.sessions.remove(&id) {
+            Some(session) => {
+                self.session_bytes -= session.bytes;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Times `tokens` decode steps over the held layers and returns layers per
+    /// second. `elapsed_us` is the caller's clock: microseconds since any fixed
+    /// moment.
+    ///
+    /// # Errors
+    /// [`ShardError`], for example when no session fits any more.
+    pub fn measure_layers_per_second(
+        &mut self,
+        tokens: u32,
+        mut elapsed_us: impl FnMut() -> u64,
+    ) -> Result<f64, ShardError> {
+        let session = SessionId(u64::MAX);
+        let tokens = tokens.clamp(1, self.config.shape.context.saturating_sub(1).max(1));
+        let capacity_tokens = (tokens + 1).min(self.config.shape.context);
+        let range = self.range;
+        self.open(
+            session,
+            SessionConfig {
+                range,
+                capacity_tokens,
+                hidden_dtype: DType::F32,
+            },
+        )?;
+        let hidden = vec![0; self.config.shape.hidden as usize * 4];
+        let input = if range.is_first() {
+            StepInput::Tokens(&[0])
+        } else {
+            StepInput::Hidden(&hidden)
+        };
+        let last = range.is_last(self.config.shape.layers);
+        let wanted = if last {
+            Wanted::LastLogits
+        } else {
+            Wanted::Hidden
+        };
+        let run = |shard: &mut Self, position| {
+            shard
+                .step(&[StepItem {
+                    session,
+                    position,
+                    input,
+                    wanted,
+                }])
+                .map(drop)
+        };
+        // The first step touches cold memory and is not counted.
+        let mut result = run(self, 0);
+        let start_us = elapsed_us();
+        for position in 1..capacity_tokens {
+            result = result.and_then(|()| run(self, position));
+        }
+        let took_us = elapsed_us().saturating_sub(start_us).max(1);
+        self.close(session);
+        result?;
+        let layers = u64::from(range.count()) * u64::from(capacity_tokens.saturating_sub(1).max(1));
+        #[expect(clippy::cast_precision_loss, reason = "a measurement")]
+        Ok(layers as f64 * 1e6 / took_us as f64)
+    }
+}

@@ -1,0 +1,82 @@
+//! Tensor bytes of a checkpoint -> burn tensors.
+//!
+//! A matrix whose bytes lie aligned in the file is used where it lies; others
+//! are copied once. Nothing is converted but the small norm vectors.
+
+use crate::checkpoint::{Checkpoint, CheckpointError, TensorBytes};
+use crate::families::TensorSpec;
+use burn::backend::Flex;
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::tensor::{AllocationProperty, Bytes, DType, FloatDType, Shape, Tensor};
+use talkoot_protocol::model;
+
+#[cfg(target_endian = "big")]
+compile_error!("weights and hidden states are used as little-endian memory");
+
+/// The largest element of a stored matrix; memory from the allocator and from
+/// maps is at least this aligned at its start.
+const ALIGNMENT_BYTES: usize = 4;
+
+/// Loads tensors and counts their bytes.
+#[derive(Debug)]
+pub(crate) struct Loader<'a> {
+    checkpoint: &'a Checkpoint,
+    bytes: u64,
+}
+
+impl<'a> Loader<'a> {
+    pub(crate) const fn new(checkpoint: &'a Checkpoint) -> Self {
+        Self {
+            checkpoint,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes loaded so far.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A matrix in its stored number format.
+    pub(crate) fn matrix(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
+        self.load::<2>(spec)
+    }
+
+    /// A vector, widened to f32.
+    pub(crate) fn vector(&mut self, spec: &TensorSpec) -> Result<Tensor<1>, CheckpointError> {
+        Ok(self.load::<1>(spec)?.cast(FloatDType::F32))
+    }
+
+    fn load<const D: usize>(&mut self, spec: &TensorSpec) -> Result<Tensor<D>, CheckpointError> {
+        let TensorBytes { dtype, dims, bytes } = self.checkpoint.tensor(spec)?;
+        self.bytes += bytes.len() as u64;
+        let dtype = match dtype {
+            model::DType::F32 => DType::F32,
+            model::DType::Bf16 => DType::BF16,
+            model::DType::F16 => DType::F16,
+            model::DType::Q8_0 | model::DType::Q4_0 => {
+                unreachable!("a checkpoint hands out float tensors only")
+            }
+        };
+        let bytes = if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES) {
+            Bytes::from_shared(bytes, AllocationProperty::File)
+        } else {
+            // Through words, because the allocator aligns bytes to nothing.
+            let mut words = vec![0_u32; bytes.len().div_ceil(ALIGNMENT_BYTES)];
+            copy_to_words(&bytes, &mut words);
+            Bytes::from_elems(words)
+        };
+        let layout = Layout::contiguous(Shape::from(dims));
+        Ok(Tensor::from_primitive::<Flex>(FlexTensor::new(
+            bytes, layout, dtype,
+        )))
+    }
+}
+
+fn copy_to_words(bytes: &[u8], words: &mut [u32]) {
+    for (chunk, word) in bytes.chunks(ALIGNMENT_BYTES).zip(words) {
+        let mut padded = [0; ALIGNMENT_BYTES];
+        padded[..chunk.len()].copy_from_slice(chunk);
+        *word = u32::from_le_bytes(padded);
+    }
+}
