@@ -11,6 +11,7 @@ pub mod clock;
 pub mod context;
 pub mod core;
 pub mod data;
+pub mod exchange;
 pub mod jobs;
 pub mod node;
 pub mod swarm;

@@ -119,6 +119,65 @@ impl Presence {
     }
 }
 
+/// Asks a peer for the announcements it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum PresenceRequest {
+    /// All that fit.
+    All,
+}
+
+/// The answer: signed announcements, the peer's own first. They are opaque
+/// here, so one bad announcement does not hide the others.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PresenceResponse {
+    /// Signed announcements.
+    pub announcements: Vec<Vec<u8>>,
+}
+
+impl PresenceRequest {
+    /// Encodes the request.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes a request.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes, 64)
+    }
+}
+
+impl PresenceResponse {
+    /// Encodes the response.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes a response.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let response: Self = codec::decode(bytes, limits::PRESENCE_BYTES_MAX)?;
+        bound(
+            response.announcements.len() <= limits::PRESENT_MAX,
+            "announcements",
+        )?;
+        bound(
+            response
+                .announcements
+                .iter()
+                .all(|bytes| bytes.len() <= limits::ANNOUNCEMENT_BYTES_MAX),
+            "announcement",
+        )?;
+        Ok(response)
+    }
+}
+
 /// Bounds a list of textual addresses.
 ///
 /// # Errors

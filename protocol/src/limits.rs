@@ -50,6 +50,11 @@ pub const ADDRESSES_MAX: usize = 16;
 /// Bytes of one textual address.
 pub const ADDRESS_BYTES_MAX: usize = 128;
 
+/// Announcements in one answer about who is present.
+pub const PRESENT_MAX: usize = 256;
+/// Bytes of such an answer.
+pub const PRESENCE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Bytes of one gossip message.
 pub const GOSSIP_BYTES_MAX: usize = 64 * 1024;
 
