@@ -8,7 +8,7 @@
 mod open;
 pub mod verify;
 
-pub use open::{BooksError, BooksFiles, OpenReport};
+pub use open::{BooksError, BooksFiles, JOURNAL_FILE, OpenReport};
 pub use verify::{VerifyReport, verify};
 
 use crate::amount::{Balance, Ugft};

@@ -107,6 +107,41 @@ pub struct ModelView {
     pub local: bool,
 }
 
+/// `peers`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeersView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Connected peers.
+    pub peers: Vec<PeerView>,
+}
+
+/// `models`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelsView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Models known in the network.
+    pub models: Vec<ModelView>,
+}
+
+/// `id`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IdentityView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Our wallet.
+    pub wallet: String,
+    /// Our libp2p peer id.
+    pub peer_id: String,
+    /// Name of the current network, if this home is in one.
+    pub network: Option<String>,
+    /// Its id.
+    pub network_id: Option<String>,
+    /// Where identity and ledgers lie.
+    pub data: String,
+}
+
 /// The chain as this node holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainView {
@@ -304,6 +339,30 @@ pub struct AskRequest {
     pub ignore_stop_ids: bool,
 }
 
+impl AskRequest {
+    /// A greedy request without limits.
+    #[must_use]
+    pub fn plain(model: Option<String>, prompt: Prompt) -> Self {
+        Self {
+            model,
+            prompt,
+            completion_tokens_max: None,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            seed: None,
+            stop: Vec::new(),
+            logprobs: false,
+            top_logprobs: 0,
+            ignore_stop_ids: false,
+        }
+    }
+}
+
 const fn one() -> f32 {
     1.0
 }
@@ -445,6 +504,8 @@ pub enum ErrorCode {
     Cancelled,
     /// The node may not sign entries now.
     NotSigning,
+    /// The node is still starting; ask again in a moment.
+    Starting,
     /// The node is stopping or broken.
     Internal,
 }

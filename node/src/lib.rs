@@ -7,11 +7,20 @@
 
 pub mod api;
 pub mod books;
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod context;
 pub mod core;
 pub mod data;
 pub mod exchange;
+pub mod exit;
+pub mod home;
+pub mod http;
 pub mod jobs;
 pub mod node;
+pub mod settings;
 pub mod swarm;
+pub mod telemetry;
+pub mod units;

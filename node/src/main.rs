@@ -1,2 +1,7 @@
 //! Parses the command line and runs one command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    talkoot::commands::main(std::env::args_os()).into()
+}

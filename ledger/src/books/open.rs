@@ -13,7 +13,7 @@ use std::path::Path;
 use talkoot_protocol::{Genesis, Hash, Signed, Verified, Wallet};
 
 /// The journal's file name.
-pub(super) const JOURNAL_FILE: &str = "journal.log";
+pub const JOURNAL_FILE: &str = "journal.log";
 /// The genesis' file name.
 pub(super) const GENESIS_FILE: &str = "genesis.bin";
 const SIGNER_FILE: &str = "signer.bin";

@@ -1,0 +1,76 @@
+//! One file for each verb of the command line.
+//!
+//! A command gets its arguments and its home, writes its result to stdout and
+//! everything else to stderr, and ends with a [`Failure`] or none.
+
+pub mod ask;
+pub mod down;
+pub mod id;
+pub mod invite;
+pub mod join;
+pub mod ledger;
+pub mod models;
+pub mod output;
+pub mod peers;
+pub mod status;
+pub mod testnet;
+pub mod up;
+
+use crate::cli::{self, Cli, Command, Parsed};
+use crate::client::Client;
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use std::ffi::OsString;
+
+/// Runs one command line; the whole program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let result = match cli::parse(arguments) {
+        Parsed::Print(text, Exit::Done) => output::print(&text),
+        Parsed::Print(text, exit) => {
+            output::note(&text);
+            return exit;
+        }
+        Parsed::Run(cli) => run(cli),
+    };
+    match result {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            if !failure.is_closed_pipe() {
+                output::note(&format!("error: {failure}\n"));
+                if let Some(hint) = &failure.hint {
+                    output::note(&format!("  what to do: {hint}\n"));
+                }
+            }
+            failure.exit
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let home = Home::from_env(cli.instance)?;
+    match cli.command {
+        None => bare(&home),
+        Some(Command::Up(args)) => up::run(&args, cli.instance, &home),
+        Some(Command::Down) => down::run(&home),
+        Some(Command::Ask(args)) => ask::run(args, &home),
+        Some(Command::Status(args)) => status::run(&args, &home),
+        Some(Command::Peers(args)) => peers::run(&args, &home),
+        Some(Command::Id(args)) => id::run(&args, &home),
+        Some(Command::Models(args)) => models::run(&args, &home),
+        Some(Command::Invite(args)) => invite::run(&args, &home),
+        Some(Command::Join(args)) => join::run(&args, &home),
+        Some(Command::Ledger(command)) => ledger::run(command, &home),
+        Some(Command::Testnet(args)) => testnet::run(&args),
+    }
+}
+
+/// `talkoot` alone: help, and whether a node runs.
+fn bare(home: &Home) -> Result<(), Failure> {
+    let state = Client::connect(home)
+        .and_then(|client| {
+            client.get::<crate::api::StatusView>("status")?;
+            Ok(format!("A node runs at {}.", client.api().url))
+        })
+        .unwrap_or_else(|failure| format!("{}: {failure}.", "No answer from a node here"));
+    output::print(&format!("{}\n{state}\n", cli::short_help()))
+}

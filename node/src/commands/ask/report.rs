@@ -1,0 +1,108 @@
+//! An answer as it comes in, and its route and bill for people.
+
+use crate::api::{AskDone, AskEvent};
+use crate::commands::output::{self, Align, Table};
+use crate::commands::status::gft_of;
+use crate::exit::{Exit, Failure};
+use crate::units;
+
+/// What came in so far.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// The model's id.
+    pub model: String,
+    /// Its name.
+    pub model_name: String,
+    done: Option<AskDone>,
+}
+
+impl Answer {
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// When the event is a failure.
+    pub fn add(&mut self, event: AskEvent) -> Result<(), Failure> {
+        match event {
+            AskEvent::Routed {
+                model, model_name, ..
+            } => {
+                self.model = model;
+                self.model_name = model_name;
+            }
+            AskEvent::Delta { text, .. } => self.text.push_str(&text),
+            AskEvent::Done(done) => self.done = Some(*done),
+            AskEvent::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The end of the answer.
+    ///
+    /// # Errors
+    /// When the stream ended without one.
+    pub fn done(&self) -> Result<&AskDone, Failure> {
+        self.done.as_ref().ok_or_else(|| {
+            Failure::new(
+                Exit::NotRunning,
+                "the node went away in the middle of the answer",
+            )
+        })
+    }
+}
+
+/// The route, one line per stage.
+#[must_use]
+pub fn route(done: &AskDone) -> String {
+    let mut table = Table::new(&[
+        ("STAGE", Align::Right),
+        ("PEER", Align::Left),
+        ("LAYERS", Align::Right),
+        ("COMPUTE/TOKEN", Align::Right),
+        ("HOP/TOKEN", Align::Right),
+        ("EARNED GFT", Align::Right),
+    ]);
+    for (index, stage) in done.stages.iter().enumerate() {
+        table.row(vec![
+            (index + 1).to_string(),
+            output::short(&stage.peer),
+            output::layers(stage.layers),
+            units::micros(stage.compute_us_per_token),
+            units::micros(stage.hop_us_per_token),
+            units::gft(stage.earned_ugft.into()),
+        ]);
+    }
+    table.render()
+}
+
+/// The bill, and how fast it went.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
+pub fn bill(done: &AskDone) -> String {
+    let earned: u128 = done
+        .stages
+        .iter()
+        .map(|stage| u128::from(stage.earned_ugft))
+        .sum();
+    let mut text = format!(
+        "bill: {} prompt + {} completion tokens; burned {} = earned {} + commons {} GFT; held {}\n",
+        done.prompt_tokens,
+        done.completion_tokens,
+        units::gft(done.burned_ugft.into()),
+        gft_of(earned),
+        units::gft(done.commons_ugft.into()),
+        units::gft(done.held_ugft.into()),
+    );
+    text.push_str(&format!(
+        "speed: first token {}, {:.1} tokens/s, overhead {} per token and hop; ended by {}\n",
+        units::micros(done.time_to_first_token_us as f64),
+        done.tokens_per_second,
+        units::micros(done.overhead_us_per_token_hop),
+        done.finish,
+    ));
+    if !done.settled {
+        text.push_str("not settled yet: some stages have not posted their last entry\n");
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! `talkoot status`: one page about the running node.
+
+use super::output;
+use crate::api::{ServedView, StatusView};
+use crate::cli::ReadArgs;
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::units;
+
+/// Prints the page.
+///
+/// # Errors
+/// When no node runs.
+pub fn run(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
+    let client = Client::connect(home)?;
+    let status: StatusView = client.get("status")?;
+    if args.json {
+        return output::print_json(&status);
+    }
+    output::print(&page(&status, &client.api().url))
+}
+
+fn page(status: &StatusView, url: &str) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<10}{value}\n"));
+    let ready = if status.ready { "ready" } else { "not ready" };
+    line("state", with_reasons(ready, &status.reasons));
+    line("wallet", output::id(&status.wallet));
+    line("peer id", status.peer_id.clone());
+    line(
+        "network",
+        format!("{} ({})", status.network, output::id(&status.network_id)),
+    );
+    line("peers", status.peers.to_string());
+    if status.serving.is_empty() {
+        line("serving", "nothing".to_owned());
+    }
+    for served in &status.serving {
+        line("serving", serving(served));
+    }
+    for model in &status.models {
+        let gaps = output::gaps(&model.coverage);
+        let state = if gaps.is_empty() {
+            "every layer covered".to_owned()
+        } else {
+            format!("layers {gaps} covered by nobody")
+        };
+        line("model", format!("{}: {state}", model.name));
+    }
+    let balance = &status.balance;
+    line(
+        "balance",
+        format!(
+            "{} GFT; available {}, held {}, pending {}, line {}",
+            units::gft(balance.balance_ugft),
+            units::gft(balance.available_ugft),
+            gft_of(balance.held_ugft),
+            gft_of(balance.pending_ugft),
+            units::gft(balance.line_ugft),
+        ),
+    );
+    line(
+        "chain",
+        format!(
+            "{} entries, tip {}",
+            status.chain.length,
+            output::id(&status.chain.tip)
+        ),
+    );
+    line("signing", status.signing.clone());
+    for address in &status.addresses {
+        line("address", address.clone());
+    }
+    for address in &status.data_addresses {
+        line("data", address.clone());
+    }
+    line("http", url.to_owned());
+    line("up", duration(status.uptime_ms));
+    text
+}
+
+/// An unsigned amount as GFT.
+#[must_use]
+pub fn gft_of(ugft: u128) -> String {
+    units::gft(i128::try_from(ugft).unwrap_or(i128::MAX))
+}
+
+/// One served range in words.
+#[must_use]
+pub fn serving(served: &ServedView) -> String {
+    let mut text = format!(
+        "{} layers {} of {}",
+        served.name,
+        output::layers(served.layers),
+        served.layers_total
+    );
+    if served.layers_per_second > 0 {
+        let speed = units::thousands(served.layers_per_second.into());
+        text.push_str(&format!(", {speed} layers/s"));
+    }
+    if served.bytes > 0 {
+        text.push_str(&format!(", {}", units::bytes(served.bytes)));
+    }
+    text
+}
+
+fn with_reasons(state: &str, reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        state.to_owned()
+    } else {
+        format!("{state}: {}", reasons.join("; "))
+    }
+}
+
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}

@@ -1,0 +1,151 @@
+//! Who takes part in a testnet: seeds, one genesis, and which layers each
+//! worker serves.
+
+use crate::cli::{BackendArg, TestnetArgs};
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::home;
+use crate::units;
+use std::path::PathBuf;
+use talkoot_protocol::{Founder, Genesis, Keypair, LayerRange, Policy, limits};
+
+/// Layers of the embedded demo model.
+const DEMO_LAYERS: u32 = 8;
+
+/// One node to start.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// Name of its home.
+    pub(super) name: String,
+    /// Its identity.
+    pub(super) seed: [u8; 32],
+    /// What it serves; none for the asker.
+    pub(super) layers: Option<LayerRange>,
+}
+
+impl Member {
+    /// Its wallet as text.
+    pub(super) fn wallet(&self) -> String {
+        Keypair::from_seed(&self.seed).wallet().to_string()
+    }
+}
+
+/// The whole testnet.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The asker first.
+    pub(super) members: Vec<Member>,
+    /// The network.
+    pub(super) genesis: Genesis,
+    /// Directory of the model; none is the demo model.
+    pub(super) model: Option<PathBuf>,
+    /// Its layers.
+    pub(super) layers: u32,
+    /// How the workers compute.
+    pub(super) backend: BackendArg,
+}
+
+impl Plan {
+    pub(super) fn new(args: &TestnetArgs) -> Result<Self, Failure> {
+        let layers = model_layers(args)?;
+        let line_ugft = units::parse_gft(&args.line)
+            .map_err(|error| Failure::new(Exit::Usage, format!("--line: {error}")))?;
+        let mut members = vec![member("asker".to_owned(), None)?];
+        for (index, range) in split(layers, args.workers)?.into_iter().enumerate() {
+            members.push(member(format!("worker{}", index + 1), Some(range))?);
+        }
+        if members.len() > limits::FOUNDERS_MAX {
+            let most = limits::FOUNDERS_MAX - 1;
+            return Err(usage(format!(
+                "--workers is at most {most}: all are founders"
+            )));
+        }
+        let founders = members
+            .iter()
+            .map(|member| Founder {
+                wallet: Keypair::from_seed(&member.seed).wallet(),
+                line_ugft,
+            })
+            .collect();
+        let genesis = Genesis::new("testnet", clock::now_ms(), Policy::default(), founders)
+            .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+        Ok(Self {
+            members,
+            genesis,
+            // Children work in other directories.
+            model: args.model.as_deref().map(std::path::absolute).transpose()?,
+            layers,
+            backend: args.backend,
+        })
+    }
+}
+
+fn member(name: String, layers: Option<LayerRange>) -> Result<Member, Failure> {
+    let mut seed = [0; 32];
+    home::fill_random(&mut seed)?;
+    Ok(Member { name, seed, layers })
+}
+
+/// `layers` in `workers` ranges whose sizes differ by at most one.
+fn split(layers: u32, workers: u32) -> Result<Vec<LayerRange>, Failure> {
+    if workers == 0 || workers > layers {
+        return Err(usage(format!(
+            "--workers is 1 to {layers}: the model has {layers} layers"
+        )));
+    }
+    (0..workers)
+        .map(|index| {
+            let border = |index: u32| {
+                let border = u64::from(layers) * u64::from(index) / u64::from(workers);
+                u32::try_from(border).unwrap_or(layers)
+            };
+            LayerRange::new(border(index), border(index + 1))
+                .map_err(|error| usage(error.to_string()))
+        })
+        .collect()
+}
+
+/// Reads `config.json`, which every Hugging Face directory has.
+fn model_layers(args: &TestnetArgs) -> Result<u32, Failure> {
+    let Some(directory) = &args.model else {
+        return Ok(DEMO_LAYERS);
+    };
+    let path = directory.join("config.json");
+    let bad = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::BadConfig, format!("{}: {error}", path.display()))
+            .hint("--model is a directory with config.json, tokenizer.json and safetensors")
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| bad(&error))?;
+    let config: serde_json::Value = serde_json::from_str(&text).map_err(|error| bad(&error))?;
+    config
+        .get("num_hidden_layers")
+        .and_then(serde_json::Value::as_u64)
+        .and_then(|layers| u32::try_from(layers).ok())
+        .ok_or_else(|| bad(&"num_hidden_layers is missing"))
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_tile_the_model() {
+        for (layers, workers) in [(8, 4), (8, 3), (7, 7), (32, 5), (5, 1)] {
+            let ranges = split(layers, workers).unwrap();
+            assert_eq!(ranges.len(), workers as usize);
+            let mut next = 0;
+            for range in &ranges {
+                assert_eq!(range.start(), next);
+                next = range.end();
+            }
+            assert_eq!(next, layers);
+            let sizes = ranges.iter().map(|range| range.count());
+            assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
+        }
+        assert!(split(8, 0).is_err() && split(8, 9).is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! `talkoot up`: starts a node in this home and keeps it running.
+//!
+//! Order: settings, lock, identity, network; then HTTP answers (`/livez`, and
+//! "starting" for the rest), then the node starts. `api.json` appears when it
+//! has and goes at an orderly stop. SIGINT, SIGTERM, `talkoot down` and, where
+//! asked for, the end of stdin all stop it the same way.
+
+pub mod banner;
+pub mod launch;
+mod stop;
+
+use super::{join, output};
+use crate::api::SCHEMA;
+use crate::cli::UpArgs;
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::home::{self, ApiFile, Home};
+use crate::http::{self, LateNode};
+use crate::node::NodeHandle;
+use crate::settings::{SOLO_LINE_UGFT, Settings};
+use crate::telemetry;
+use launch::Launch;
+use std::net::SocketAddr;
+use std::time::Duration;
+use stop::StopSignals;
+use talkoot_protocol::{Founder, Genesis, Policy, Wallet};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// How long an orderly stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const RUNTIME_STOP: Duration = Duration::from_secs(2);
+
+/// Runs a node until it is stopped.
+///
+/// # Errors
+/// When a setting, the home or the network cannot be used, or a port is taken.
+pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
+    telemetry::start(&args.log, args.log_format)?;
+    let settings = Settings::new(args, instance)?;
+    home.create()?;
+    let _lock = home.lock()?;
+    // Left by a process that was killed.
+    home.remove_api();
+    let is_first_start = !home.seed_path().exists();
+    let key = home.identity()?;
+    let genesis = network(home, args.join.as_deref(), key.wallet())?;
+    if is_first_start {
+        home.mark_new(genesis.id())?;
+    }
+    let launch = Launch {
+        ticket: join::stored_ticket(home, &genesis),
+        is_new: home.is_new(genesis.id()),
+        home: home.clone(),
+        key,
+        genesis,
+        settings,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve(launch, args.stop_with_stdin));
+    runtime.shutdown_timeout(RUNTIME_STOP);
+    home.remove_api();
+    result
+}
+
+/// The network to start in: the ticket's, the pending one's, the current one,
+/// or a new one of our own.
+fn network(home: &Home, ticket: Option<&str>, wallet: Wallet) -> Result<Genesis, Failure> {
+    if let Some(text) = ticket {
+        return join::adopt(home, text);
+    }
+    if let Ok(text) = std::fs::read_to_string(home.pending_join_path()) {
+        match join::adopt(home, &text) {
+            Ok(genesis) => return Ok(genesis),
+            // It must not keep the node from starting for ever.
+            Err(failure) => {
+                tracing::warn!("the ticket given to `join` is not used: {failure}");
+                let _ = std::fs::remove_file(home.pending_join_path());
+            }
+        }
+    }
+    if let Some(genesis) = home.current_genesis()? {
+        return Ok(genesis);
+    }
+    let founder = Founder {
+        wallet,
+        line_ugft: SOLO_LINE_UGFT,
+    };
+    let genesis = Genesis::new("solo", clock::now_ms(), Policy::default(), vec![founder])
+        .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    home.set_network(&genesis)?;
+    home.mark_new(genesis.id())?;
+    Ok(genesis)
+}
+
+async fn serve(launch: Launch, stop_with_stdin: bool) -> Result<(), Failure> {
+    let mut stop = StopSignals::new(stop_with_stdin)?;
+    let (listener, address) = bind(&launch.settings).await?;
+    let token = new_token()?;
+    let late = LateNode::<NodeHandle>::default();
+    let (end_http, http_ended) = oneshot::channel::<()>();
+    let mut server = tokio::spawn(http::serve(listener, late.clone(), token.clone(), async {
+        let _ = http_ended.await;
+    }));
+    let home = launch.home.clone();
+    let network = launch.genesis.id();
+    let handle = tokio::select! {
+        started = launch::launch(launch) => started?,
+        () = stop.any() => return Ok(()),
+        () = late.stop_requested() => return Ok(()),
+    };
+    home.clear_new(network);
+    late.set(handle.clone());
+    let status = handle.status().await?;
+    let api = ApiFile {
+        schema: SCHEMA,
+        url: format!("http://{address}"),
+        token,
+        pid: std::process::id(),
+        version: status.version.clone(),
+        wallet: status.wallet.clone(),
+        peer_id: status.peer_id.clone(),
+        network_id: status.network_id.clone(),
+        addresses: status.addresses.clone(),
+        data_addresses: status.data_addresses.clone(),
+    };
+    home.write_api(&api)?;
+    output::print(&banner::text(&status, &api.url))?;
+    let outcome = tokio::select! {
+        () = stop.any() => Ok(()),
+        () = late.stop_requested() => Ok(()),
+        () = launch::stopped(&handle) => Err(Failure::new(Exit::Failure, "the node stopped by itself; see the log")),
+        ended = &mut server => Err(Failure::new(Exit::Failure, format!("HTTP ended: {ended:?}"))),
+    };
+    tracing::info!("stopping");
+    handle.shutdown();
+    tokio::select! {
+        () = launch::stopped(&handle) => {}
+        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("gave up waiting for an orderly stop"),
+        () = stop.any() => tracing::warn!("asked twice: stopping at once"),
+    }
+    let _ = end_http.send(());
+    outcome
+}
+
+async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failure> {
+    let wanted = settings.http_address();
+    let bound = async {
+        let listener = TcpListener::bind(wanted).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, std::io::Error>((listener, address))
+    };
+    bound.await.map_err(|error| {
+        Failure::new(
+            Exit::BadConfig,
+            format!("cannot listen for HTTP on {wanted}: {error}"),
+        )
+        .hint("--http-port takes another port (0 any); --instance N shifts all ports")
+    })
+}
+
+fn new_token() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 32];
+    home::fill_random(&mut bytes)?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alone_a_node_founds_a_network_of_its_own_and_returns_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.create().unwrap();
+        let wallet = home.identity().unwrap().wallet();
+        let genesis = network(&home, None, wallet).unwrap();
+        assert_eq!(genesis.line_ugft(wallet), SOLO_LINE_UGFT);
+        assert_eq!(network(&home, None, wallet).unwrap(), genesis);
+        assert!(join::stored_ticket(&home, &genesis).is_none());
+    }
+
+    #[test]
+    fn a_bad_pending_ticket_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.create().unwrap();
+        let wallet = home.identity().unwrap().wallet();
+        std::fs::write(home.pending_join_path(), "talkoot1rubbish").unwrap();
+        network(&home, None, wallet).unwrap();
+        assert!(!home.pending_join_path().exists());
+        assert!(network(&home, Some("talkoot1rubbish"), wallet).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! The lines that `talkoot up` prints when it runs; the last begins with
+//! `ready`.
+
+use crate::api::StatusView;
+use crate::commands::output;
+use crate::commands::status::serving;
+use crate::units;
+
+/// The banner.
+#[must_use]
+pub fn text(status: &StatusView, url: &str) -> String {
+    let mut text = format!("talkoot {}\n", status.version);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
+    line("wallet", &output::id(&status.wallet));
+    line(
+        "network",
+        &format!("{} ({})", status.network, output::id(&status.network_id)),
+    );
+    let served: Vec<String> = status.serving.iter().map(serving).collect();
+    line(
+        "serving",
+        &if served.is_empty() {
+            "nothing; this node only asks".to_owned()
+        } else {
+            served.join("; ")
+        },
+    );
+    line(
+        "credits",
+        &format!(
+            "{} GFT available",
+            units::gft(status.balance.available_ugft)
+        ),
+    );
+    let first = |list: &[String]| list.first().cloned().unwrap_or_else(|| "none".to_owned());
+    line(
+        "listens",
+        &format!(
+            "{}, data {} (`talkoot status` lists all)",
+            first(&status.addresses),
+            first(&status.data_addresses)
+        ),
+    );
+    if status.peers == 0 {
+        line(
+            "alone",
+            "`talkoot invite` prints a ticket; on the next machine: `talkoot up --join TICKET`",
+        );
+    } else {
+        line("peers", &status.peers.to_string());
+    }
+    line(
+        "ready",
+        &format!("OpenAI {url}/v1, node {url}/api/v1; try: talkoot ask \"Tell me a story.\""),
+    );
+    text
+}

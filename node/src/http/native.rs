@@ -1,0 +1,141 @@
+//! `/api/v1`: the shapes of [`crate::api`] as they are.
+
+use super::errors::{Dialect, HttpError, body_error};
+use super::{App, NodeApi, sse};
+use crate::api::{
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PeersView, SCHEMA,
+};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+/// Entries of one page at most.
+const ENTRIES_MAX: usize = 1000;
+const ENTRIES_DEFAULT: usize = 100;
+
+/// `?before=&count=`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    before: Option<u64>,
+    count: Option<usize>,
+}
+
+pub(crate) async fn status<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.status().await)
+}
+
+pub(crate) async fn peers<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.peers().await.map(|peers| PeersView {
+        schema: SCHEMA,
+        peers,
+    }))
+}
+
+pub(crate) async fn models<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.models().await.map(|models| ModelsView {
+        schema: SCHEMA,
+        models,
+    }))
+}
+
+pub(crate) async fn entries<N: NodeApi>(
+    State(app): State<App<N>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Response {
+    let page = match page {
+        Ok(Query(page)) => page,
+        Err(rejection) => return invalid(rejection.body_text()),
+    };
+    let count = page.count.unwrap_or(ENTRIES_DEFAULT);
+    if count > ENTRIES_MAX {
+        return invalid(format!(
+            "count is at most {ENTRIES_MAX}; page on with `before`"
+        ));
+    }
+    reply(app.node.entries(page.before, count).await)
+}
+
+pub(crate) async fn entry<N: NodeApi>(
+    State(app): State<App<N>>,
+    Path(id): Path<String>,
+) -> Response {
+    reply(app.node.entry(&id).await)
+}
+
+pub(crate) async fn balances<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.balances().await)
+}
+
+pub(crate) async fn invite<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<InviteRequest>(body) {
+        Ok(request) => reply(app.node.invite(request).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// An answer as a stream of [`AskEvent`]s. A failure before the first event is
+/// a status; later ones are the last event.
+pub(crate) async fn ask<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = match parse::<AskRequest>(body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let mut events = match app.node.ask(request).await {
+        Ok(events) => events,
+        Err(error) => return native_error(&error),
+    };
+    match events.recv().await {
+        Some(AskEvent::Failed(error)) => native_error(&error),
+        Some(first) => sse::stream(first, events, sse::Native),
+        None => native_error(&AskError::new(
+            ErrorCode::Internal,
+            "the node gave the answer up without a reason",
+        )),
+    }
+}
+
+pub(crate) async fn shutdown<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    tracing::info!("asked to stop over HTTP");
+    app.node.shutdown();
+    json(&serde_json::json!({"schema": SCHEMA, "stopping": true}))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, HttpError> {
+    let body = body.map_err(|rejection| body_error(&rejection))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| HttpError::bad_request("invalid_request", None, error.to_string()))
+}
+
+fn reply<T: Serialize>(answer: Result<T, AskError>) -> Response {
+    match answer {
+        Ok(view) => json(&view),
+        Err(error) => native_error(&error),
+    }
+}
+
+/// Written by `to_string`: amounts of 128 bits do not fit a `Value`.
+fn json<T: Serialize>(view: &T) -> Response {
+    match serde_json::to_string(view) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => native_error(&AskError::new(ErrorCode::Internal, error.to_string())),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Response {
+    HttpError::bad_request("invalid_request", None, message).into_response()
+}
+
+fn native_error(error: &AskError) -> Response {
+    HttpError::of_node(error, Dialect::Native).into_response()
+}

@@ -1,0 +1,155 @@
+//! What HTTP needs of a node, as a trait; and the node that is still starting.
+
+use crate::api::{
+    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest,
+    InviteView, ModelView, PeerView, StatusView,
+};
+use crate::node::NodeHandle;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{Notify, mpsc};
+
+/// The answer of a node, or why there is none.
+pub(crate) type Answer<T> = Result<T, AskError>;
+
+/// The requests of [`crate::api`]; see `NodeHandle` for what each does.
+pub trait NodeApi: Clone + Send + Sync + 'static {
+    /// `status`.
+    fn status(&self) -> impl Future<Output = Answer<StatusView>> + Send;
+    /// `peers`.
+    fn peers(&self) -> impl Future<Output = Answer<Vec<PeerView>>> + Send;
+    /// `models`.
+    fn models(&self) -> impl Future<Output = Answer<Vec<ModelView>>> + Send;
+    /// Makes a ticket.
+    fn invite(&self, request: InviteRequest) -> impl Future<Output = Answer<InviteView>> + Send;
+    /// A page of the chain.
+    fn entries(
+        &self,
+        before: Option<u64>,
+        count: usize,
+    ) -> impl Future<Output = Answer<EntriesView>> + Send;
+    /// One entry.
+    fn entry(&self, id: &str) -> impl Future<Output = Answer<EntryView>> + Send;
+    /// All balances.
+    fn balances(&self) -> impl Future<Output = Answer<BalancesView>> + Send;
+    /// Answers a question; dropping the receiver cancels.
+    fn ask(
+        &self,
+        request: AskRequest,
+    ) -> impl Future<Output = Answer<mpsc::Receiver<AskEvent>>> + Send;
+    /// Begins an orderly stop.
+    fn shutdown(&self);
+}
+
+impl NodeApi for NodeHandle {
+    async fn status(&self) -> Answer<StatusView> {
+        Self::status(self).await
+    }
+    async fn peers(&self) -> Answer<Vec<PeerView>> {
+        Self::peers(self).await
+    }
+    async fn models(&self) -> Answer<Vec<ModelView>> {
+        Self::models(self).await
+    }
+    async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
+        Self::invite(self, request).await
+    }
+    async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
+        Self::entries(self, before, count).await
+    }
+    async fn entry(&self, id: &str) -> Answer<EntryView> {
+        Self::entry(self, id).await
+    }
+    async fn balances(&self) -> Answer<BalancesView> {
+        Self::balances(self).await
+    }
+    async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+        Self::ask(self, request).await
+    }
+    fn shutdown(&self) {
+        Self::shutdown(self);
+    }
+}
+
+/// A node that may not be there yet. HTTP answers before a large model is
+/// loaded and before any peer was found; until then requests say so.
+#[derive(Debug)]
+pub struct LateNode<N> {
+    inner: Arc<Late<N>>,
+}
+
+#[derive(Debug)]
+struct Late<N> {
+    node: OnceLock<N>,
+    stop: Notify,
+}
+
+impl<N> Clone for LateNode<N> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<N> Default for LateNode<N> {
+    fn default() -> Self {
+        Self {
+            inner: Arc::new(Late {
+                node: OnceLock::new(),
+                stop: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl<N: Clone> LateNode<N> {
+    /// The node is there; only the first one counts.
+    pub fn set(&self, node: N) {
+        let _ = self.inner.node.set(node);
+    }
+
+    /// Completes when somebody asked for a stop over HTTP.
+    pub async fn stop_requested(&self) {
+        self.inner.stop.notified().await;
+    }
+
+    fn node(&self) -> Answer<N> {
+        self.inner.node.get().cloned().ok_or_else(|| {
+            AskError::new(
+                ErrorCode::Starting,
+                "the node is still starting; try again in a moment",
+            )
+        })
+    }
+}
+
+impl<N: NodeApi> NodeApi for LateNode<N> {
+    async fn status(&self) -> Answer<StatusView> {
+        self.node()?.status().await
+    }
+    async fn peers(&self) -> Answer<Vec<PeerView>> {
+        self.node()?.peers().await
+    }
+    async fn models(&self) -> Answer<Vec<ModelView>> {
+        self.node()?.models().await
+    }
+    async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
+        self.node()?.invite(request).await
+    }
+    async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
+        self.node()?.entries(before, count).await
+    }
+    async fn entry(&self, id: &str) -> Answer<EntryView> {
+        self.node()?.entry(id).await
+    }
+    async fn balances(&self) -> Answer<BalancesView> {
+        self.node()?.balances().await
+    }
+    async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+        self.node()?.ask(request).await
+    }
+    fn shutdown(&self) {
+        self.inner.stop.notify_one();
+    }
+}

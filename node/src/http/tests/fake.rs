@@ -1,0 +1,225 @@
+//! A node made of plain data.
+
+use crate::api::{
+    AskError, AskEvent, AskRequest, BalanceView, BalancesView, ChainView, EntriesView, EntryView,
+    ErrorCode, InviteRequest, InviteView, ModelView, PeerView, StatusView,
+};
+use crate::clock;
+use crate::http::chat::tests::events;
+use crate::http::node_api::{Answer, NodeApi};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How it answers questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Manner {
+    #[default]
+    Answers,
+    Endless,
+    Refuses(ErrorCode),
+    FailsFirst(ErrorCode),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct FakeNode {
+    manner: Manner,
+    not_ready: bool,
+    stopped: Arc<AtomicBool>,
+    cancelled: Arc<AtomicUsize>,
+}
+
+impl FakeNode {
+    fn with(manner: Manner) -> Self {
+        Self {
+            manner,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn endless() -> Self {
+        Self::with(Manner::Endless)
+    }
+
+    pub(super) fn refusing(code: ErrorCode) -> Self {
+        Self::with(Manner::Refuses(code))
+    }
+
+    pub(super) fn failing_first(code: ErrorCode) -> Self {
+        Self::with(Manner::FailsFirst(code))
+    }
+
+    pub(super) fn not_ready() -> Self {
+        Self {
+            not_ready: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn was_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Takes one cancellation.
+    pub(super) fn wait_cancelled(&self, limit: Duration) -> bool {
+        let began = clock::monotonic();
+        while began.elapsed() < limit {
+            if self.cancelled.swap(0, Ordering::SeqCst) > 0 {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+}
+
+impl NodeApi for FakeNode {
+    async fn status(&self) -> Answer<StatusView> {
+        let reasons = if self.not_ready {
+            vec!["layers 4..8 of demo are served by nobody".to_owned()]
+        } else {
+            Vec::new()
+        };
+        Ok(StatusView {
+            schema: 1,
+            version: "0".to_owned(),
+            wallet: "w".to_owned(),
+            peer_id: "p".to_owned(),
+            network: "n".to_owned(),
+            network_id: "i".to_owned(),
+            ready: !self.not_ready,
+            reasons,
+            peers: 0,
+            serving: Vec::new(),
+            models: Vec::new(),
+            balance: balance(),
+            chain: chain(),
+            signing: "active".to_owned(),
+            addresses: Vec::new(),
+            data_addresses: Vec::new(),
+            uptime_ms: 1,
+        })
+    }
+
+    async fn peers(&self) -> Answer<Vec<PeerView>> {
+        Ok(Vec::new())
+    }
+
+    async fn models(&self) -> Answer<Vec<ModelView>> {
+        Ok(vec![
+            model("id-a", "org/demo", 1),
+            model("id-b", "twin", 0),
+            model("id-c", "twin", 1),
+        ])
+    }
+
+    async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
+        Ok(InviteView {
+            schema: 1,
+            ticket: "talkoot1".to_owned(),
+            expires_ms: request.ttl_ms,
+            line_ugft: request.line_ugft,
+        })
+    }
+
+    async fn entries(&self, _before: Option<u64>, _count: usize) -> Answer<EntriesView> {
+        Ok(EntriesView {
+            schema: 1,
+            entries: Vec::new(),
+            chain: chain(),
+        })
+    }
+
+    async fn entry(&self, id: &str) -> Answer<EntryView> {
+        if id != "ab" {
+            return Err(AskError::new(ErrorCode::NotFound, "no such entry"));
+        }
+        Ok(EntryView {
+            id: id.to_owned(),
+            index: 0,
+            link: "l".to_owned(),
+            author: "w".to_owned(),
+            seq: 0,
+            prev: None,
+            refs: Vec::new(),
+            lamport: 1,
+            time_ms: 0,
+            names: Vec::new(),
+            kind: "witness".to_owned(),
+            summary: "s".to_owned(),
+            effect: "ok".to_owned(),
+            confirmed: true,
+            fields: serde_json::json!({}),
+            bytes: None,
+        })
+    }
+
+    async fn balances(&self) -> Answer<BalancesView> {
+        Ok(BalancesView {
+            schema: 1,
+            balances: vec![balance()],
+            commons_ugft: u128::MAX,
+            sum_ugft: i128::MIN,
+            chain: chain(),
+        })
+    }
+
+    async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+        let because = |code| AskError::new(code, "because");
+        let (sender, receiver) = mpsc::channel(8);
+        let events = match self.manner {
+            Manner::Refuses(code) => return Err(because(code)),
+            Manner::FailsFirst(code) => vec![AskEvent::Failed(because(code))],
+            Manner::Answers => events(),
+            Manner::Endless => events().into_iter().take(2).collect(),
+        };
+        let endless = self.manner == Manner::Endless;
+        let cancelled = Arc::clone(&self.cancelled);
+        tokio::spawn(async move {
+            for event in events {
+                let _ = sender.send(event).await;
+            }
+            if endless {
+                sender.closed().await;
+                cancelled.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Ok(receiver)
+    }
+
+    fn shutdown(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+}
+
+fn chain() -> ChainView {
+    ChainView {
+        length: 0,
+        tip: "t".to_owned(),
+    }
+}
+
+fn balance() -> BalanceView {
+    BalanceView {
+        wallet: "w".to_owned(),
+        balance_ugft: -5,
+        available_ugft: 5,
+        held_ugft: 0,
+        pending_ugft: 0,
+        line_ugft: 10,
+    }
+}
+
+fn model(id: &str, name: &str, coverage: u32) -> ModelView {
+    ModelView {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        layers: 2,
+        dtype: "f32".to_owned(),
+        context: 16,
+        coverage: vec![1, coverage],
+        price_ugft_per_token: 3,
+        local: false,
+    }
+}

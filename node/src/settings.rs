@@ -1,0 +1,230 @@
+//! What the owner decided about a node, checked once, before anything starts.
+//!
+//! Values come from the command line, then the environment (`TALKOOT_*`), then
+//! the defaults here; the command line's parser does the first two. After
+//! [`Settings::new`] every value is usable as it stands.
+
+use crate::cli::UpArgs;
+use crate::exit::{Exit, Failure};
+use crate::units::{self, UGFT_PER_GFT};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use talkoot_protocol::LayerRange;
+
+/// libp2p, udp and tcp.
+pub const P2P_PORT: u16 = 7470;
+/// The data plane, udp.
+pub const DATA_PORT: u16 = 7471;
+/// HTTP, loopback only.
+pub const HTTP_PORT: u16 = 7472;
+/// Ports between one instance and the next.
+pub const INSTANCE_PORTS: u16 = 10;
+/// Instances on one machine.
+pub const INSTANCES_MAX: u16 = 200;
+/// The founder's line of a network that a node begins by itself, µGFT.
+pub const SOLO_LINE_UGFT: u64 = 10_000 * UGFT_PER_GFT;
+
+/// How layers are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// Our own kernels for this processor.
+    #[default]
+    Kernels,
+    /// Stock burn operations: slower, for comparison.
+    Burn,
+}
+
+/// The settings of `talkoot up`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where libp2p and the data plane listen.
+    pub listen: IpAddr,
+    /// Port of libp2p (udp and tcp); 0 is any.
+    pub p2p_port: u16,
+    /// Port of the data plane (udp); 0 is any.
+    pub data_port: u16,
+    /// Port of HTTP; 0 is any.
+    pub http_port: u16,
+    /// Peers to dial first, as multiaddr text.
+    pub bootstrap: Vec<String>,
+    /// Whether to look for peers on the local network.
+    pub mdns: bool,
+    /// Directories of models to serve; empty means the embedded demo model.
+    pub models: Vec<PathBuf>,
+    /// Layers to serve; none means as many as are needed and fit.
+    pub layers: Option<LayerRange>,
+    /// Whether to serve at all.
+    pub serve: bool,
+    /// Memory lent at most, bytes; none means half of what is free at start.
+    pub memory_bytes: Option<u64>,
+    /// Sessions open at the same time.
+    pub sessions_max: usize,
+    /// Unconfirmed holds of one submitter that we work for, µGFT.
+    pub exposure_ugft: u64,
+    /// How layers are computed.
+    pub backend: Backend,
+}
+
+impl Settings {
+    /// Checks the arguments of `up`.
+    ///
+    /// # Errors
+    /// [`Exit::BadConfig`] naming the argument and the way out.
+    pub fn new(args: &UpArgs, instance: u16) -> Result<Self, Failure> {
+        if instance > INSTANCES_MAX {
+            return Err(bad(format!("--instance is at most {INSTANCES_MAX}")));
+        }
+        let shift = instance * INSTANCE_PORTS;
+        let layers = args
+            .layers
+            .as_deref()
+            .map(str::parse::<LayerRange>)
+            .transpose()
+            .map_err(|error| bad(format!("--layers: {error}")))?;
+        if layers.is_some() && args.model.len() > 1 {
+            return Err(bad("--layers goes with one --model only"));
+        }
+        if args.no_serve && (layers.is_some() || !args.model.is_empty()) {
+            return Err(bad("--no-serve goes with neither --model nor --layers"));
+        }
+        let settings = Self {
+            listen: args.listen,
+            p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
+            data_port: args.data_port.unwrap_or(DATA_PORT + shift),
+            http_port: args.http_port.unwrap_or(HTTP_PORT + shift),
+            bootstrap: args.bootstrap.clone(),
+            mdns: !args.no_mdns,
+            models: args.model.clone(),
+            layers,
+            serve: !args.no_serve,
+            memory_bytes: args
+                .max_mem
+                .as_deref()
+                .map(units::parse_bytes)
+                .transpose()
+                .map_err(|error| bad(format!("--max-mem: {error}")))?,
+            sessions_max: usize::from(args.sessions),
+            exposure_ugft: units::parse_gft(&args.exposure)
+                .map_err(|error| bad(format!("--exposure: {error}")))?,
+            backend: args.backend.into(),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Where HTTP listens: loopback, always.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.sessions_max == 0 {
+            return Err(bad("--sessions is at least 1 (--no-serve lends nothing)"));
+        }
+        // Two sockets of one kind on one port fail later with a worse message.
+        if self.p2p_port != 0 && self.p2p_port == self.data_port {
+            return Err(bad(
+                "--p2p-port and --data-port are both udp and must differ",
+            ));
+        }
+        if self.http_port != 0 && self.http_port == self.p2p_port {
+            return Err(bad(
+                "--p2p-port and --http-port are both tcp and must differ",
+            ));
+        }
+        for address in &self.bootstrap {
+            check_bootstrap(address)?;
+        }
+        for path in &self.models {
+            if !path.join("config.json").is_file() {
+                return Err(
+                    bad(format!("--model {}: no config.json there", path.display()))
+                        .hint("give a directory with config.json, tokenizer.json and safetensors"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says early what a multiaddr parser would say later and shorter.
+fn check_bootstrap(address: &str) -> Result<(), Failure> {
+    let known = ["/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/"];
+    if known.iter().any(|prefix| address.starts_with(prefix)) && address.contains("/p2p/") {
+        return Ok(());
+    }
+    Err(bad(format!(
+        "--bootstrap {address}: not an address with a peer id"
+    ))
+    .hint(
+        "it looks like /ip4/192.0.2.7/udp/7470/quic-v1/p2p/12D3Koo…; \
+             `talkoot status` on the other machine lists them",
+    ))
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::BadConfig, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse_up;
+
+    fn settings(line: &str, instance: u16) -> Result<Settings, Failure> {
+        Settings::new(&parse_up(line), instance)
+    }
+
+    #[test]
+    fn defaults_and_instances() {
+        let plain = settings("", 0).unwrap();
+        assert_eq!(
+            (plain.p2p_port, plain.data_port, plain.http_port),
+            (7470, 7471, 7472)
+        );
+        assert!(plain.serve && plain.mdns && plain.http_address().ip().is_loopback());
+        let third = settings("--http-port 0", 3).unwrap();
+        assert_eq!(
+            (third.p2p_port, third.data_port, third.http_port),
+            (7500, 7501, 0)
+        );
+        assert!(settings("", INSTANCES_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn contradictions_are_refused_and_named() {
+        for (line, named) in [
+            ("--layers 4..4", "--layers"),
+            ("--layers 0-4", "--layers"),
+            ("--no-serve --layers 0..4", "--no-serve"),
+            ("--p2p-port 9 --data-port 9", "--data-port"),
+            ("--p2p-port 9 --http-port 9", "--http-port"),
+            ("--sessions 0", "--sessions"),
+            ("--max-mem lots", "--max-mem"),
+            ("--exposure -1", "--exposure"),
+            ("--model /nowhere", "--model"),
+            ("--bootstrap 192.0.2.7:7470", "--bootstrap"),
+            ("--bootstrap /ip/192.0.2.7/tcp/1/p2p/x", "--bootstrap"),
+        ] {
+            let refused = settings(line, 0).unwrap_err();
+            assert_eq!(refused.exit, Exit::BadConfig, "{line}");
+            assert!(refused.message.contains(named), "{line}: {refused}");
+        }
+    }
+
+    #[test]
+    fn given_values_are_kept() {
+        let given = settings(
+            "--layers 2..4 --max-mem 2GiB --exposure 5GFT --sessions 3 --no-mdns \
+             --listen 127.0.0.1 --backend burn --bootstrap /ip4/127.0.0.1/udp/1/quic-v1/p2p/x",
+            0,
+        )
+        .unwrap();
+        assert_eq!(given.layers, Some(LayerRange::new(2, 4).unwrap()));
+        assert_eq!(given.memory_bytes, Some(2 << 30));
+        assert_eq!((given.exposure_ugft, given.sessions_max), (5_000_000, 3));
+        assert_eq!((given.mdns, given.backend), (false, Backend::Burn));
+        assert_eq!(given.bootstrap.len(), 1);
+    }
+}
