@@ -2,7 +2,7 @@
 
 use crate::fixtures::{attestation, card, free_job, genesis, key, network, offer, open, range};
 use crate::samples::{self, announcement, frame, presence, ticket};
-use talkoot_protocol::announce::Presence;
+use talkoot_protocol::announce::{Presence, PresenceResponse};
 use talkoot_protocol::blob::{BlobRequest, BlobResponse};
 use talkoot_protocol::control::{
     ControlMessage, FailCode, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
@@ -359,6 +359,20 @@ fn announcements_and_presences() {
     all_broken(&presence(), &breaks, |presence| {
         Presence::decode(&presence.to_payload()).map(|_| ())
     });
+}
+
+#[test]
+fn held_announcements() {
+    let check = |count, length| {
+        let announcements = vec![vec![0; length]; count];
+        PresenceResponse::decode(&PresenceResponse { announcements }.to_bytes()).map(|_| ())
+    };
+    let refused = |field| Err(DecodeError::OutOfBounds { field });
+    assert_eq!(check(limits::PRESENT_MAX, 1), Ok(()));
+    assert_eq!(check(limits::PRESENT_MAX + 1, 1), refused("announcements"));
+    assert_eq!(check(1, limits::ANNOUNCEMENT_BYTES_MAX), Ok(()));
+    let long = limits::ANNOUNCEMENT_BYTES_MAX + 1;
+    assert_eq!(check(1, long), refused("announcement"));
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn derived() -> Vec<(&'static str, Vec<u8>)> {
         version::sync_protocol(network),
         version::blob_protocol(network),
         version::presence_protocol(network),
+        version::join_protocol(network),
         version::ledger_topic(network),
         version::presence_topic(network),
         String::from_utf8(version::data_alpn(network)).unwrap(),

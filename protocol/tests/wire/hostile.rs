@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use talkoot_protocol::{DecodeError, Genesis, codec, limits, ticket};
 
 /// Messages whose decoder takes any length up to a limit, with that limit.
-fn limited() -> [(&'static str, usize); 14] {
+fn limited() -> [(&'static str, usize); 16] {
     [
         ("genesis", limits::GENESIS_BYTES_MAX),
         ("model_card", limits::CARD_BYTES_MAX),
@@ -22,6 +22,8 @@ fn limited() -> [(&'static str, usize); 14] {
         ("free_job", limits::FREE_JOB_BYTES_MAX),
         ("ticket", limits::TICKET_BYTES_MAX),
         ("control_opened", limits::CONTROL_BYTES_MAX),
+        ("sync_ask_heads", limits::SYNC_BYTES_MAX),
+        ("sync_busy", limits::SYNC_BYTES_MAX),
         ("token_payload", limits::TOKEN_PAYLOAD_BYTES_MAX),
         ("blob_request", limits::BLOB_REQUEST_BYTES_MAX),
         ("blob_range", limits::BLOB_RESPONSE_BYTES_MAX),

@@ -7,7 +7,9 @@ use crate::fixtures::{
     ack, attestation, card, free_job, genesis, hash, job, key, model, network, offer, open, range,
     signed_offer,
 };
-use talkoot_protocol::announce::{Announcement, KIND_PRESENCE, Presence, Served};
+use talkoot_protocol::announce::{
+    Announcement, KIND_PRESENCE, Presence, PresenceRequest, PresenceResponse, Served,
+};
 use talkoot_protocol::blob::{BlobRequest, BlobResponse};
 use talkoot_protocol::control::{
     ControlMessage, FailCode, FreeJob, JobOrder, OfferRequest, StageReport,
@@ -15,6 +17,7 @@ use talkoot_protocol::control::{
 use talkoot_protocol::frame::{
     Finish, Frame, FrameHeader, FrameKind, HEADER_BYTES, StageTime, TokenLogprob, TokenPayload,
 };
+use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey, Want};
 use talkoot_protocol::ticket::Ticket;
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, DType, DecodeError, Genesis, ModelCard, Offer, Signable,
@@ -313,10 +316,67 @@ fn data_samples() -> Vec<Sample> {
     samples
 }
 
+fn exchange_samples() -> Vec<Sample> {
+    let present = PresenceResponse {
+        announcements: vec![announcement().to_bytes()],
+    };
+    let heads = Heads {
+        length: 3,
+        tip: hash("tip"),
+    };
+    let tip = TipKey {
+        author: key(1).wallet(),
+        seq: 2,
+        id: hash("entry"),
+    };
+    let want = Want {
+        id: hash("entry"),
+        back: 16,
+    };
+    let requests = [
+        ("sync_ask_heads", SyncRequest::Heads(heads)),
+        ("sync_ask_tips", SyncRequest::Tips { after: Some(tip) }),
+        (
+            "sync_ask_entries",
+            SyncRequest::Entries { wants: vec![want] },
+        ),
+    ];
+    let entries = vec![b"an entry".to_vec()];
+    let responses = [
+        ("sync_heads", SyncResponse::Heads(heads)),
+        (
+            "sync_tips",
+            SyncResponse::Tips {
+                tips: vec![tip],
+                more: true,
+            },
+        ),
+        ("sync_entries", SyncResponse::Entries { entries }),
+        ("sync_busy", SyncResponse::Busy),
+    ];
+    let recode_request: Recode = |bytes| SyncRequest::decode(bytes).map(|sync| sync.to_bytes());
+    let recode_response: Recode = |bytes| SyncResponse::decode(bytes).map(|sync| sync.to_bytes());
+    let mut samples = vec![
+        sample("presence_ask", PresenceRequest::All.to_bytes(), |bytes| {
+            PresenceRequest::decode(bytes).map(|request| request.to_bytes())
+        }),
+        sample("presence_held", present.to_bytes(), |bytes| {
+            PresenceResponse::decode(bytes).map(|response| response.to_bytes())
+        }),
+    ];
+    samples
+        .extend(requests.map(|(name, request)| sample(name, request.to_bytes(), recode_request)));
+    samples.extend(
+        responses.map(|(name, response)| sample(name, response.to_bytes(), recode_response)),
+    );
+    samples
+}
+
 /// Every object on the wire.
 pub(crate) fn all() -> Vec<Sample> {
     let mut samples = signed_samples();
     samples.extend(control_samples());
     samples.extend(data_samples());
+    samples.extend(exchange_samples());
     samples
 }
