@@ -30,7 +30,6 @@ impl RotaryTable {
     }
 
     /// Appends the cosines, then the sines of `position`.
-    #[expect(clippy::cast_precision_loss, reason = "positions are below 2^18")]
     pub(crate) fn push_row(&self, position: usize, rows: &mut Vec<f32>) {
         let angles = self
             .inverse_frequencies
@@ -64,7 +63,6 @@ fn scale(inverse: f64, scaling: &RopeScaling) -> f64 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a head width is far below 2^52")]
 fn to_f64(value: usize) -> f64 {
     value as f64
 }

@@ -72,7 +72,6 @@ impl TokenSampler {
     }
 
     /// Bias and penalties, in place.
-    #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^24")]
     fn adjust(&mut self) {
         for &(id, bias) in &self.params.logit_bias {
             if let Some(score) = self.scores.get_mut(id as usize) {
@@ -290,7 +289,6 @@ fn log_sum_exp(logits: &[f32]) -> f32 {
 }
 
 /// A number in [0, 1) that depends on seed and position alone.
-#[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
 fn unit_random(seed: u64, position: u32) -> f64 {
     let mixed = mix(mix(seed).wrapping_add(u64::from(position)));
     (mixed >> 11) as f64 / (1_u64 << 53) as f64

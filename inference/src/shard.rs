@@ -341,7 +341,6 @@ impl Shard {
         self.close(session);
         result?;
         let layers = u64::from(range.count()) * u64::from(capacity_tokens.saturating_sub(1).max(1));
-        #[expect(clippy::cast_precision_loss, reason = "a measurement")]
         Ok(layers as f64 * 1e6 / took_us as f64)
     }
 }

@@ -85,17 +85,29 @@ impl Tokenizer {
         Detokenizer {
             tokenizer: self.clone(),
             window: Vec::new(),
+            byte_run: 0,
             boundary: 0,
             emitted_bytes: 0,
         }
     }
 
-    /// Tokens that stand for one byte become text only as a whole run.
-    fn is_byte(&self, id: u32) -> bool {
-        self.inner.id_to_token(id).is_some_and(|token| {
-            token.len() == 6 && token.starts_with("<0x") && token.ends_with('>')
-        })
+    /// How decoding treats a token; `None` if it leaves it out (a special token
+    /// or no token at all).
+    fn kind(&self, id: u32) -> Option<Kind> {
+        let token = self.inner.id_to_token(id)?;
+        if self.inner.get_added_vocabulary().is_special_token(&token) {
+            return None;
+        }
+        let byte = token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
+        Some(if byte { Kind::Byte } else { Kind::Text })
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Stands for one byte; such tokens become text only as a whole run.
+    Byte,
 }
 
 /// Turns ids into text one at a time.
@@ -107,6 +119,8 @@ impl Tokenizer {
 pub struct Detokenizer {
     tokenizer: Tokenizer,
     window: Vec<u32>,
+    /// How many ids at its end stand for one byte each.
+    byte_run: usize,
     /// Ids of the window up to the last clean end of text.
     boundary: usize,
     /// Bytes of the window's text that were given out.
@@ -120,14 +134,15 @@ impl Detokenizer {
     /// # Errors
     /// [`TokenizerError::Decode`].
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
+        let Some(kind) = self.tokenizer.kind(id) else {
+            return Ok(String::new());
+        };
         self.window.push(id);
-        let run = self
-            .window
-            .iter()
-            .rev()
-            .take_while(|&&id| self.tokenizer.is_byte(id))
-            .count();
-        let certain = self.window.len() - run;
+        match kind {
+            Kind::Byte => self.byte_run += 1,
+            Kind::Text => self.byte_run = 0,
+        }
+        let certain = self.window.len() - self.byte_run;
         let text = self.tokenizer.decode(&self.window[..certain])?;
         let clean = text.trim_end_matches(REPLACEMENT).len();
         let piece = text
@@ -135,7 +150,7 @@ impl Detokenizer {
             .unwrap_or_default()
             .to_owned();
         self.emitted_bytes = self.emitted_bytes.max(clean);
-        if run == 0 && clean == text.len() {
+        if self.byte_run == 0 && clean == text.len() {
             self.advance()?;
         }
         Ok(piece)

@@ -1,6 +1,13 @@
 //! Logits and greedy tokens agree with transformers in float32, on our kernels
 //! and on stock burn.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise and tell about it"
+)]
+
 mod common;
 
 use common::{logits_of, reference_models, references, whole};

@@ -160,7 +160,6 @@ fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "a width is far below 2^24")]
 pub(super) fn rms_norm(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]) {
     let width = gain.len();
     for (x, y) in input.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
@@ -186,7 +185,6 @@ pub(super) fn silu_mul(input: &[f32], width: usize, out: &mut [f32]) {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "a head width is far below 2^24")]
 pub(super) fn attention(
     shape: &AttentionShape,
     queries: &[f32],

@@ -77,8 +77,6 @@ pub(super) fn rope_append(
     (queries, LayerCache { keys, values })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a head width is far below 2^24")]
-#[expect(clippy::cast_possible_wrap, reason = "positions are below 2^18")]
 pub(super) fn attention(
     queries: Tensor<2>,
     cache: &LayerCache,

@@ -11,14 +11,14 @@ use talkoot_inference::{
 use talkoot_protocol::model::{DType, LayerRange};
 
 /// A model of this repository.
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
 }
 
 /// Further models beside the repository, if they are there.
-pub fn shared_models() -> Option<PathBuf> {
+pub(crate) fn shared_models() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
     let shared = std::env::var_os("TALKOOT_SHARED")
         .map_or_else(|| root.join("../shared"), PathBuf::from)
@@ -34,7 +34,7 @@ pub fn shared_models() -> Option<PathBuf> {
 }
 
 /// Every Llama model with recorded answers.
-pub fn reference_models() -> Vec<PathBuf> {
+pub(crate) fn reference_models() -> Vec<PathBuf> {
     let mut models = vec![fixture("tiny"), fixture("stories260k")];
     if let Some(shared) = shared_models() {
         let names = ["tiny", "tiny-32", "tiny-tied-llama3rope", "stories260k/hf"];
@@ -49,19 +49,19 @@ pub fn reference_models() -> Vec<PathBuf> {
 }
 
 /// One recorded prompt.
-pub struct Reference {
-    pub name: String,
-    pub text: String,
-    pub ids: Vec<u32>,
-    pub greedy: Vec<u32>,
+pub(crate) struct Reference {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) greedy: Vec<u32>,
     pub greedy_text: String,
     /// Logits of every prompt row, then of every decode step.
-    pub prefill: Vec<f32>,
-    pub decode: Vec<f32>,
+    pub(crate) prefill: Vec<f32>,
+    pub(crate) decode: Vec<f32>,
 }
 
 /// The recorded answers of a model, with logits where they are kept.
-pub fn references(model: &Path) -> Vec<Reference> {
+pub(crate) fn references(model: &Path) -> Vec<Reference> {
     let json = std::fs::read(model.join("reference.json")).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let bytes = std::fs::read(model.join("reference.safetensors")).unwrap();
@@ -99,22 +99,31 @@ pub fn references(model: &Path) -> Vec<Reference> {
         .collect()
 }
 
-pub fn range(start: u32, end: u32) -> LayerRange {
+pub(crate) fn range(start: u32, end: u32) -> LayerRange {
     LayerRange::new(start, end).unwrap()
 }
 
 /// Loads one shard for each pair of neighbouring cuts.
-pub fn load_cut(checkpoint: &Checkpoint, cuts: &[u32], options: &ShardOptions) -> Vec<Shard> {
+pub(crate) fn load_cut(
+    checkpoint: &Checkpoint,
+    cuts: &[u32],
+    options: &ShardOptions,
+) -> Vec<Shard> {
     cuts.windows(2)
         .map(|cut| Shard::load(checkpoint, range(cut[0], cut[1]), options).unwrap())
         .collect()
 }
 
-pub fn whole(checkpoint: &Checkpoint) -> Vec<u32> {
+pub(crate) fn whole(checkpoint: &Checkpoint) -> Vec<u32> {
     vec![0, checkpoint.config().shape.layers]
 }
 
-pub fn open_all(shards: &mut [Shard], session: SessionId, capacity_tokens: u32, dtype: DType) {
+pub(crate) fn open_all(
+    shards: &mut [Shard],
+    session: SessionId,
+    capacity_tokens: u32,
+    dtype: DType,
+) {
     for shard in shards {
         let config = SessionConfig {
             range: shard.range(),
@@ -126,7 +135,12 @@ pub fn open_all(shards: &mut [Shard], session: SessionId, capacity_tokens: u32, 
 }
 
 /// Runs `ids` from `position` through all shards; logits of every row.
-pub fn forward(shards: &mut [Shard], session: SessionId, position: u32, ids: &[u32]) -> Vec<f32> {
+pub(crate) fn forward(
+    shards: &mut [Shard],
+    session: SessionId,
+    position: u32,
+    ids: &[u32],
+) -> Vec<f32> {
     let count = shards.len();
     let mut hidden = Vec::new();
     for (index, shard) in shards.iter_mut().enumerate() {
@@ -159,7 +173,12 @@ pub fn forward(shards: &mut [Shard], session: SessionId, position: u32, ids: &[u
 }
 
 /// Logits of every row of `ids`, fed in chunks of these sizes (repeating).
-pub fn logits_of(shards: &mut [Shard], ids: &[u32], chunks: &[usize], dtype: DType) -> Vec<f32> {
+pub(crate) fn logits_of(
+    shards: &mut [Shard],
+    ids: &[u32],
+    chunks: &[usize],
+    dtype: DType,
+) -> Vec<f32> {
     let session = SessionId(7);
     open_all(shards, session, ids.len() as u32, dtype);
     let (mut logits, mut position) = (Vec::new(), 0);
@@ -176,12 +195,12 @@ pub fn logits_of(shards: &mut [Shard], ids: &[u32], chunks: &[usize], dtype: DTy
     logits
 }
 
-pub fn bits(values: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
 /// The files of a checkpoint, to be changed.
-pub fn files(model: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(model: &Path) -> BTreeMap<String, Vec<u8>> {
     std::fs::read_dir(model)
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -195,7 +214,7 @@ pub fn files(model: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-pub fn from_files(
+pub(crate) fn from_files(
     files: BTreeMap<String, Vec<u8>>,
 ) -> Result<Checkpoint, talkoot_inference::CheckpointError> {
     Checkpoint::from_files(
