@@ -1,0 +1,175 @@
+//! The control plane at work: gossip, sync, presence and blobs between the
+//! swarm, the books and the directory.
+//!
+//! A few tasks, each with one duty and a bounded queue; when a queue is full
+//! gossip is dropped and requests are answered "busy", and the next sync or
+//! announcement makes up for it. [`ControlPlane`] owns them all.
+
+mod entries;
+mod presence;
+mod routing;
+mod sync;
+mod witness;
+
+#[cfg(test)]
+mod tests;
+
+use crate::clock;
+use crate::context::NodeContext;
+use crate::core::directory::Directory;
+use crate::exchange::blobs::{self, BlobStore, FetchError};
+use crate::swarm::{self, StartError, SwarmHandle, SwarmSettings};
+use std::sync::{Arc, PoisonError, RwLock};
+use talkoot_ledger::sync::SyncInput;
+use talkoot_protocol::{Hash, Wallet};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Items that may wait in one of the queues between tasks.
+const QUEUE_MAX: usize = 1024;
+
+/// Who is present, shared with everybody who routes.
+#[derive(Debug, Clone, Default)]
+pub struct SharedDirectory(Arc<RwLock<Directory>>);
+
+impl SharedDirectory {
+    /// Looks at the directory; `look` gets the time too.
+    pub fn read<R>(&self, look: impl FnOnce(&Directory, u64) -> R) -> R {
+        let directory = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        look(&directory, clock::now_ms())
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut Directory, u64) -> R) -> R {
+        let mut directory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut directory, clock::now_ms())
+    }
+}
+
+/// What all tasks hold.
+#[derive(Debug, Clone)]
+struct Shared {
+    ctx: Arc<NodeContext>,
+    swarm: SwarmHandle,
+    directory: SharedDirectory,
+    blobs: BlobStore,
+}
+
+/// The running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    shared: Shared,
+    announce: watch::Sender<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl ControlPlane {
+    /// Starts listening, gossiping, syncing and announcing. Returns when every
+    /// listener has its address. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        ctx: Arc<NodeContext>,
+        settings: SwarmSettings,
+        blobs: BlobStore,
+    ) -> Result<Self, StartError> {
+        let describe = presence::describe_with(Arc::clone(&ctx));
+        Self::start_with(ctx, settings, blobs, describe).await
+    }
+
+    async fn start_with(
+        ctx: Arc<NodeContext>,
+        settings: SwarmSettings,
+        blobs: BlobStore,
+        describe: presence::Describe,
+    ) -> Result<Self, StartError> {
+        let (swarm, events) = swarm::start(&ctx.key, ctx.network, &settings).await?;
+        let shared = Shared {
+            ctx,
+            swarm,
+            directory: SharedDirectory::default(),
+            blobs,
+        };
+        let (announce, announce_now) = watch::channel(());
+        let (entries, entries_in) = mpsc::channel(QUEUE_MAX);
+        let (sync, sync_in) = mpsc::channel::<SyncInput>(QUEUE_MAX);
+        let (presence, presence_in) = mpsc::channel(QUEUE_MAX);
+        let queues = routing::Queues {
+            entries,
+            sync: sync.clone(),
+            presence: presence.clone(),
+        };
+        let tasks = vec![
+            tokio::spawn(routing::run(shared.clone(), events, queues)),
+            tokio::spawn(entries::admit(shared.clone(), entries_in)),
+            tokio::spawn(entries::spread(shared.clone(), sync.clone())),
+            tokio::spawn(sync::run(shared.clone(), sync, sync_in)),
+            tokio::spawn(witness::run(Arc::clone(&shared.ctx))),
+            tokio::spawn(
+                presence::Task::new(shared.clone(), describe, presence)
+                    .run(presence_in, announce_now),
+            ),
+        ];
+        Ok(Self {
+            shared,
+            announce,
+            tasks,
+        })
+    }
+
+    /// The swarm: peers, addresses, marks, dialling.
+    #[must_use]
+    pub const fn swarm(&self) -> &SwarmHandle {
+        &self.shared.swarm
+    }
+
+    /// Who is present and what they serve, we included.
+    #[must_use]
+    pub fn directory(&self) -> SharedDirectory {
+        self.shared.directory.clone()
+    }
+
+    /// The blobs this node serves.
+    #[must_use]
+    pub const fn blobs(&self) -> &BlobStore {
+        &self.shared.blobs
+    }
+
+    /// Announces what we serve now, rather than within a quarter of a second.
+    pub fn announce_now(&self) {
+        self.announce.send_replace(());
+    }
+
+    /// A blob: from our own store, or else from the first candidate that gives
+    /// it rightly. A fetched blob is not kept here.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch_blob(
+        &self,
+        hash: Hash,
+        candidates: &[Wallet],
+    ) -> Result<Vec<u8>, FetchError> {
+        if let Some(held) = self.shared.blobs.get(&hash) {
+            return Ok(held.to_vec());
+        }
+        blobs::fetch(&self.shared.swarm, hash, candidates).await
+    }
+
+    /// Closes all connections, so that peers see us go, and ends the tasks. The
+    /// books stay open: they are not ours to close.
+    pub async fn shutdown(&self) {
+        self.shared.swarm.shutdown().await;
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

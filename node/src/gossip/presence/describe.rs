@@ -1,0 +1,59 @@
+//! What we say about ourselves: the presence of this node, from its context.
+
+use crate::context::NodeContext;
+use crate::swarm::SwarmHandle;
+use std::sync::{Arc, PoisonError};
+use talkoot_protocol::announce::{Presence, Served};
+use talkoot_protocol::{Hash, limits};
+
+/// Gives our presence as it is now.
+pub(in crate::gossip) type Describe = Box<dyn Fn(&SwarmHandle) -> Presence + Send + Sync>;
+
+/// Describes the node of a context.
+pub(in crate::gossip) fn describe_with(ctx: Arc<NodeContext>) -> Describe {
+    Box::new(move |swarm| describe(&ctx, swarm))
+}
+
+fn describe(ctx: &NodeContext, swarm: &SwarmHandle) -> Presence {
+    let models = ctx.served.list();
+    let served: Vec<Served> = models
+        .iter()
+        .take(limits::SERVED_MAX)
+        .map(|model| Served {
+            model: model.id,
+            name: model.card.name.clone(),
+            card: Hash::of_blob(&model.card.to_bytes()),
+            layers: model.card.shape.layers,
+            range: model.range,
+            arithmetic: model.arithmetic,
+            layers_per_second: model.layers_per_second.max(1),
+            context: model.card.shape.context,
+        })
+        .collect();
+    let data_addresses = ctx
+        .data_addresses
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .take(limits::ADDRESSES_MAX)
+        .map(ToString::to_string)
+        .collect();
+    Presence {
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        addresses: addresses(swarm),
+        data_addresses,
+        served,
+        free_sessions: u16::try_from(ctx.limits.sessions_max).unwrap_or(u16::MAX),
+        memory_bytes: ctx.limits.memory_bytes,
+    }
+}
+
+/// The addresses we listen on that fit an announcement.
+pub(in crate::gossip) fn addresses(swarm: &SwarmHandle) -> Vec<String> {
+    swarm
+        .listeners()
+        .into_iter()
+        .filter(|address| address.len() <= limits::ADDRESS_BYTES_MAX)
+        .take(limits::ADDRESSES_MAX)
+        .collect()
+}
