@@ -28,6 +28,23 @@ pub(super) struct Queues {
     pub(super) presence: mpsc::Sender<PresenceInput>,
 }
 
+impl Queues {
+    /// Queues a message; gives it back when there is no room.
+    fn take(&self, topic: Topic, gossiped: Gossiped) -> Option<Gossiped> {
+        match topic {
+            Topic::Ledger => {
+                let full = self.entries.try_send(gossiped).err()?;
+                Some(full.into_inner())
+            }
+            Topic::Presence => {
+                let input = PresenceInput::Gossiped(gossiped);
+                let full = self.presence.try_send(input).err()?;
+                full.into_inner().gossiped()
+            }
+        }
+    }
+}
+
 /// Runs until the swarm ends.
 pub(super) async fn run(shared: Shared, mut events: mpsc::Receiver<SwarmEvent>, queues: Queues) {
     let serving = Arc::new(Semaphore::new(SERVING_MAX));
@@ -62,23 +79,9 @@ pub(super) async fn run(shared: Shared, mut events: mpsc::Receiver<SwarmEvent>, 
                     from,
                     receipt,
                 };
-                let dropped = match topic {
-                    Topic::Ledger => queues
-                        .entries
-                        .try_send(gossiped)
-                        .err()
-                        .map(mpsc::error::TrySendError::into_inner),
-                    Topic::Presence => queues
-                        .presence
-                        .try_send(PresenceInput::Gossiped(gossiped))
-                        .err()
-                        .and_then(|error| error.into_inner().gossiped()),
-                };
-                if let Some(gossiped) = dropped {
-                    shared
-                        .swarm
-                        .judge(gossiped.receipt, Acceptance::Ignore)
-                        .await;
+                if let Some(dropped) = queues.take(topic, gossiped) {
+                    let receipt = dropped.receipt;
+                    shared.swarm.judge(receipt, Acceptance::Ignore).await;
                 }
             }
             SwarmEvent::Request {
