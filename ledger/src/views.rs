@@ -312,6 +312,17 @@ impl Ledger {
         }
     }
 
+    /// What a submitter's unconfirmed reservations still hold: what its workers
+    /// stand to lose if it turns out to have forked its log.
+    #[must_use]
+    pub fn unconfirmed_holds(&self, submitter: Wallet) -> Ugft {
+        let open = self.core.jobs.iter().filter(|(job, book)| {
+            book.submitter == submitter && !self.core.is_confirmed(**job, Cut::All)
+        });
+        let held = open.flat_map(|(_, book)| (0..book.stages.len()).map(|stage| book.held(stage).0));
+        Ugft(held.fold(0, u64::saturating_add))
+    }
+
     /// The books of everybody, sorted by wallet.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountView> {
