@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use talkoot_protocol::hash::Hash;
-use talkoot_protocol::model::DType;
+use talkoot_protocol::model::{DType, LayerRange};
 
 /// Bytes of a file that is no weight file.
 const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -119,13 +119,13 @@ impl CheckpointError {
 
 /// One tensor's bytes and what they are. Cloning shares the bytes.
 #[derive(Debug, Clone)]
-pub struct TensorBytes {
+pub(crate) struct TensorBytes {
     /// Number format.
-    pub dtype: DType,
+    pub(crate) dtype: DType,
     /// Sizes, outermost first.
-    pub dims: Vec<usize>,
+    pub(crate) dims: Vec<usize>,
     /// Little-endian elements, outermost dimension first.
-    pub bytes: Bytes,
+    pub(crate) bytes: Bytes,
 }
 
 /// An opened checkpoint.
@@ -288,6 +288,15 @@ impl Checkpoint {
         )
     }
 
+    /// Bytes of the weights that a shard of `range` would hold.
+    #[must_use]
+    pub fn weight_bytes(&self, range: LayerRange) -> u64 {
+        families::tensors(&self.config, range)
+            .filter_map(|spec| self.tensors.get(&spec.name))
+            .map(|located| located.entry.range.len() as u64)
+            .sum()
+    }
+
     /// One tensor. Its bytes are shared with the file, not copied.
     pub(crate) fn tensor(&self, spec: &TensorSpec) -> Result<TensorBytes, CheckpointError> {
         let dtype = check_tensor(spec, &self.tensors)?;
@@ -371,7 +380,7 @@ fn check_manifest(
     tensors: &BTreeMap<String, Located>,
 ) -> Result<DType, CheckpointError> {
     let mut matrix_dtype = None;
-    for spec in families::tensors(config) {
+    for spec in families::tensors(config, config.layers()) {
         let dtype = check_tensor(&spec, tensors)?;
         if spec.dims.len() < 2 {
             continue;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use talkoot_protocol::limits;
-use talkoot_protocol::model::ModelShape;
+use talkoot_protocol::model::{LayerRange, ModelShape};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -198,6 +198,16 @@ impl ModelConfig {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// All layers.
+    ///
+    /// # Panics
+    /// Never for a configuration that passed [`Self::check`].
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "check() bounds the number of layers")]
+    pub fn layers(&self) -> LayerRange {
+        LayerRange::whole(self.shape.layers).expect("a checked number of layers")
     }
 
     /// Bounds and relations of the numbers, for a configuration from anywhere.

@@ -20,10 +20,13 @@ pub(crate) struct TensorSpec {
     pub(crate) dims: Vec<usize>,
 }
 
-/// All tensors of a model. The configuration parser admits no family that is
-/// not listed here.
-pub(crate) fn tensors(config: &ModelConfig) -> impl Iterator<Item = TensorSpec> {
-    llama::tensors(config)
+/// The tensors of a range of layers, with the ends that belong to it. The
+/// configuration parser admits no family that is not listed here.
+pub(crate) fn tensors(
+    config: &ModelConfig,
+    range: LayerRange,
+) -> impl Iterator<Item = TensorSpec> + use<> {
+    llama::tensors(config, range)
 }
 
 /// The rows of one step: what every layer of it needs besides the rows.

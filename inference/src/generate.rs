@@ -91,12 +91,19 @@ pub fn generate(
     if prompt.is_empty() {
         return Err(GenerateError::EmptyPrompt);
     }
-    let opened = open_all(shards, prompt.len(), options);
-    let result = opened.and_then(|()| Ok(run(shards, prompt, options, sampler, on_token)?));
+    let config = SessionConfig {
+        range: shards[0].range(),
+        capacity_tokens: u32::try_from(prompt.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(options.tokens_max),
+        hidden_dtype: options.hidden_dtype,
+    };
+    open_all(shards, options.session, config)?;
+    let result = run(shards, prompt, options, sampler, on_token);
     for shard in shards {
         shard.close(options.session);
     }
-    result
+    Ok(result?)
 }
 
 fn check_tiling(shards: &[Shard]) -> Result<(), GenerateError> {
@@ -113,19 +120,20 @@ fn check_tiling(shards: &[Shard]) -> Result<(), GenerateError> {
     }
 }
 
+/// Opens the session on every shard, or on none.
 fn open_all(
     shards: &mut [Shard],
-    prompt_tokens: usize,
-    options: &GenerateOptions,
-) -> Result<(), GenerateError> {
-    let prompt_tokens = u32::try_from(prompt_tokens).unwrap_or(u32::MAX);
-    for shard in shards {
-        let config = SessionConfig {
-            range: shard.range(),
-            capacity_tokens: prompt_tokens.saturating_add(options.tokens_max),
-            hidden_dtype: options.hidden_dtype,
-        };
-        shard.open(options.session, config)?;
+    session: SessionId,
+    config: SessionConfig,
+) -> Result<(), ShardError> {
+    for index in 0..shards.len() {
+        let range = shards[index].range();
+        if let Err(error) = shards[index].open(session, SessionConfig { range, ..config }) {
+            for opened in &mut shards[..index] {
+                opened.close(session);
+            }
+            return Err(error);
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! [`TokenSampler`] turns logits into a token; an [`AskerModel`] turns text into
 //! tokens and back and needs no layers at all.
 //!
-//! The crate knows no network, starts no thread unless told to, reads no clock
+//! The crate knows no network, starts no thread of its own unless told to, reads no clock
 //! and draws no hidden randomness. Its law is that a model cut at any layers
 //! gives bit for bit what the whole model gives.
 
@@ -28,7 +28,7 @@ mod weights;
 
 pub use arithmetic::{ARITHMETIC_BURN_FLEX_F32, ARITHMETIC_KERNELS_F32, Backend};
 pub use asker::{AskerConfig, AskerError, AskerModel, ChatMessage};
-pub use checkpoint::{Checkpoint, CheckpointError, TensorBytes, TensorRecord};
+pub use checkpoint::{Checkpoint, CheckpointError, TensorRecord};
 pub use config::{ConfigError, ModelConfig, ModelSettings, RopeConfig, RopeScaling};
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,

@@ -103,7 +103,6 @@ impl TokenSampler {
     /// Draws from the adjusted scores.
     fn draw(&self, position: u32) -> u32 {
         let most = largest(&self.scores);
-        let inverse = 1.0 / self.params.temperature;
         let mut candidates: Vec<Candidate> = self
             .scores
             .iter()
@@ -111,7 +110,7 @@ impl TokenSampler {
             .filter(|(score, _)| !score.is_nan())
             .map(|(score, id)| Candidate {
                 id,
-                weight: exp((score - most) * inverse),
+                weight: exp((score - most) / self.params.temperature),
             })
             .collect();
         self.keep_top_k(&mut candidates);

@@ -3,8 +3,8 @@
 //! Law: a model cut at any layers, its prompt cut at any rows, its sessions
 //! batched in any way, gives bit for bit what the whole gives, for one
 //! arithmetic id. A step is checked completely before anything is computed, so a
-//! refused step changes nothing. One thread owns a shard; it starts none unless
-//! told to, reads no clock and does no I/O after loading.
+//! refused step changes nothing. One thread owns a shard; it starts none of its own
+//! unless told to, reads no clock and does no I/O after loading.
 
 mod batch;
 mod step;
@@ -162,8 +162,7 @@ impl Shard {
         options: &ShardOptions,
     ) -> Result<Self, ShardError> {
         let config = checkpoint.config().clone();
-        let held = LayerRange::whole(config.shape.layers)
-            .map_err(|error| CheckpointError::Card(error.to_string()))?;
+        let held = config.layers();
         if !held.covers(range) {
             return Err(ShardError::Range { asked: range, held });
         }
@@ -288,7 +287,7 @@ impl Shard {
 
     /// Times `tokens` decode steps over the held layers and returns layers per
     /// second. `elapsed_us` is the caller's clock: microseconds since any fixed
-    /// moment.
+    /// moment. The session id `u64::MAX` is reserved for it.
     ///
     /// # Errors
     /// [`ShardError`], for example when no session fits any more.

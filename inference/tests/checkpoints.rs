@@ -9,10 +9,10 @@
 
 mod common;
 
-use common::{files, fixture, from_files, logits_of, whole};
+use common::{files, fixture, from_files, logits_of, range, whole};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
-use talkoot_inference::{Checkpoint, CheckpointError, ConfigError, ShardOptions};
+use talkoot_inference::{Checkpoint, CheckpointError, ConfigError, Shard, ShardOptions};
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::model::DType;
 
@@ -87,7 +87,13 @@ fn memory_and_disk_give_the_same_model() {
     assert_eq!(disk.card("x").unwrap(), memory.card("x").unwrap());
     assert_eq!(disk.dtype(), DType::Bf16);
     let card = disk.card("x").unwrap();
-    assert_eq!(card.weight_bytes, 500_864);
+    assert_eq!(card.weight_bytes, disk.weight_bytes(range(0, 4)));
+    for part in [range(0, 1), range(1, 3), range(3, 4)] {
+        let shard = Shard::load(&disk, part, &ShardOptions::default()).unwrap();
+        assert_eq!(shard.weight_bytes(), disk.weight_bytes(part));
+    }
+    // 4 layers of 46,208 weights, embedding and head of 32,768, a norm of 64.
+    assert_eq!(card.weight_bytes, 2 * (4 * 46_208 + 2 * 32_768 + 64));
     assert_ne!(card.id(), disk.card("y").unwrap().id());
 }
 

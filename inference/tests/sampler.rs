@@ -58,6 +58,11 @@ fn draws_follow_the_softmax() {
         1000,
     );
     assert!(cold[&2] > 990);
+    let coldest = SamplingParams {
+        temperature: 1e-44,
+        ..warm()
+    };
+    assert_eq!(frequencies(&coldest, &logits, 100)[&2], 100);
 }
 
 #[test]

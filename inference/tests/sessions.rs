@@ -10,9 +10,10 @@ mod common;
 
 use common::{fixture, forward, load_cut, open_all, range};
 use talkoot_inference::{
-    Checkpoint, SessionConfig, SessionId, Shard, ShardError, ShardOptions, StepInput, StepItem,
-    TokenSampler, Wanted,
+    Checkpoint, GenerateError, GenerateOptions, SessionConfig, SessionId, Shard, ShardError,
+    ShardOptions, StepInput, StepItem, TokenSampler, Wanted, generate,
 };
+use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::model::DType;
 
 const SESSION: SessionId = SessionId(3);
@@ -168,6 +169,31 @@ fn sessions_that_cannot_be_are_refused() {
     assert!(matches!(
         Shard::load(&checkpoint, range(2, 5), &options),
         Err(ShardError::Range { .. })
+    ));
+}
+
+#[test]
+fn generation_closes_what_it_opened_and_nothing_else() {
+    let mut shards = two_stages();
+    let mut sampler = TokenSampler::new(SamplingParams::default(), &[]);
+    let mut run = |shards: &mut [Shard], session| {
+        let options = GenerateOptions {
+            session,
+            tokens_max: 2,
+            ..GenerateOptions::default()
+        };
+        generate(shards, &[1], &options, &mut sampler, &mut |_| true)
+    };
+    assert_eq!(run(&mut shards, SessionId(8)).unwrap().ids.len(), 2);
+    assert!(run(&mut shards, SESSION).is_err());
+    // Taken on the second shard only: the first one is left as it was.
+    shards[0].close(SESSION);
+    assert!(run(&mut shards, SESSION).is_err());
+    assert_eq!(shards[0].session_count(), 0);
+    assert_eq!(shards[1].session_length(SESSION), Some(0));
+    assert!(matches!(
+        run(&mut shards[..1], SessionId(8)),
+        Err(GenerateError::Tiling { layer: 2 })
     ));
 }
 

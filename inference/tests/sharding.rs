@@ -13,16 +13,17 @@ mod common;
 use common::{
     bits, fixture, load_cut, logits_of, open_all, range, reference_models, references, whole,
 };
+use std::path::Path;
 use talkoot_inference::{
-    Backend, Checkpoint, GenerateOptions, SessionConfig, SessionId, Shard, ShardOptions, StepInput,
-    StepItem, StepOutput, TokenSampler, Wanted, generate,
+    Backend, ChatMessage, Checkpoint, GenerateOptions, SessionConfig, SessionId, Shard,
+    ShardOptions, StepInput, StepItem, StepOutput, TokenSampler, Wanted, generate,
 };
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::model::DType;
 
 const DTYPES: [DType; 2] = [DType::F32, DType::Bf16];
 
-fn ids_of(model: &std::path::Path) -> Vec<u32> {
+fn ids_of(model: &Path) -> Vec<u32> {
     let reference = references(model)
         .into_iter()
         .find(|r| r.name == "short")
@@ -295,4 +296,36 @@ fn generation_is_the_same_through_cuts_and_samples_reproducibly() {
     let whole = run(&[0, 5], 42, 256);
     assert_eq!(whole, run(&[0, 2, 4, 5], 42, 2));
     assert_ne!(whole, run(&[0, 5], 43, 256));
+}
+
+/// The model that is embedded in the program, when its files are there.
+#[test]
+fn the_demo_model_answers_the_same_in_four_parts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo");
+    if !path.join("model.safetensors").exists() {
+        println!("skipped: no demo model");
+        return;
+    }
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let asker = checkpoint.asker().unwrap();
+    assert!(asker.has_template());
+    let message = ChatMessage {
+        role: "user".to_owned(),
+        content: "Tell me a story about a fox who lost a drum.".to_owned(),
+    };
+    let prompt = asker.encode_chat(&[message], true).unwrap();
+    let run = |cuts: &[u32]| {
+        let mut shards = load_cut(&checkpoint, cuts, &ShardOptions::default());
+        let options = GenerateOptions {
+            tokens_max: 48,
+            stop_ids: asker.stop_ids().to_vec(),
+            ..GenerateOptions::default()
+        };
+        let mut sampler = TokenSampler::new(SamplingParams::default(), &prompt);
+        generate(&mut shards, &prompt, &options, &mut sampler, &mut |_| true).unwrap()
+    };
+    let layers = checkpoint.config().shape.layers;
+    let whole = run(&[0, layers]);
+    assert_eq!(whole, run(&[0, 2, 4, 6, layers]));
+    println!("{}", asker.tokenizer().decode(&whole.ids).unwrap());
 }

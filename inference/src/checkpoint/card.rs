@@ -40,7 +40,7 @@ impl Checkpoint {
         if let Some(list) = self.list.get() {
             return Ok(list);
         }
-        let mut records = families::tensors(&self.config)
+        let mut records = families::tensors(&self.config, self.config.layers())
             .map(|spec| {
                 let tensor = self.tensor(&spec)?;
                 let dims = tensor

@@ -117,15 +117,22 @@ fn head_spec(sizes: &Sizes) -> TensorSpec {
     }
 }
 
-pub(super) fn tensors(config: &ModelConfig) -> impl Iterator<Item = TensorSpec> + use<> {
+/// The tensors of a range. A tied head needs the embedding at both ends.
+pub(super) fn tensors(
+    config: &ModelConfig,
+    range: LayerRange,
+) -> impl Iterator<Item = TensorSpec> + use<> {
     let sizes = Sizes::of(config);
-    let layers =
-        (0..config.shape.layers).flat_map(move |layer| LayerSpecs::new(&sizes, layer).into_list());
-    let head = (!config.settings.tied).then(|| head_spec(&sizes));
-    [embedding_spec(&sizes), norm_spec(&sizes)]
-        .into_iter()
-        .chain(layers)
-        .chain(head)
+    let (first, last) = (range.is_first(), range.is_last(config.shape.layers));
+    let tied = config.settings.tied;
+    let ends = [
+        (first || (last && tied)).then(|| embedding_spec(&sizes)),
+        last.then(|| norm_spec(&sizes)),
+        (last && !tied).then(|| head_spec(&sizes)),
+    ];
+    let layers = (range.start()..range.end())
+        .flat_map(move |layer| LayerSpecs::new(&sizes, layer).into_list());
+    ends.into_iter().flatten().chain(layers)
 }
 
 /// One block.
