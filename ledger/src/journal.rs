@@ -118,7 +118,7 @@ fn record_hash(before: Hash, kind: u8, payload: &[u8]) -> Hash {
     )
 }
 
-/// Reads a journal without changing it. An empty or half-written header is an
+/// Reads a journal without changing it. An empty file or a torn header is an
 /// empty journal.
 ///
 /// # Errors
@@ -135,16 +135,24 @@ pub fn read(file: &mut impl DurableFile, network: NetworkId) -> Result<Contents,
         torn_bytes: 0,
         head: network.0,
     };
-    let Some((found, mut rest)) = bytes.split_at_checked(expected.len()) else {
-        if !expected.starts_with(&bytes) {
-            return Err(JournalError::NotAJournal);
-        }
+    // The header is durable before the first record is written, so a file this
+    // short holds a header that was torn, and nothing else was ever in it.
+    let is_torn_header = length <= HEADER_BYTES
+        && bytes != expected
+        && bytes
+            .iter()
+            .zip(&expected)
+            .all(|(found, expected)| *found == 0 || found == expected);
+    if is_torn_header {
         return Ok(Contents {
             end: 0,
             torn_bytes: length,
             ..contents
         });
-    };
+    }
+    let (found, mut rest) = bytes
+        .split_at_checked(expected.len())
+        .ok_or(JournalError::NotAJournal)?;
     if found != expected {
         let is_other = found.starts_with(&MAGIC);
         return Err(if is_other {

@@ -319,7 +319,8 @@ impl Ledger {
         let open = self.core.jobs.iter().filter(|(job, book)| {
             book.submitter == submitter && !self.core.is_confirmed(**job, Cut::All)
         });
-        let held = open.flat_map(|(_, book)| (0..book.stages.len()).map(|stage| book.held(stage).0));
+        let held =
+            open.flat_map(|(_, book)| (0..book.stages.len()).map(|stage| book.held(stage).0));
         Ugft(held.fold(0, u64::saturating_add))
     }
 
