@@ -25,6 +25,7 @@ pub mod frontier;
 pub mod genesis;
 pub mod hash;
 pub mod identity;
+pub mod join;
 pub mod limits;
 pub mod model;
 pub mod offer;

@@ -94,6 +94,8 @@ pub const BLOB_RESPONSE_BYTES_MAX: usize = BLOB_RANGE_BYTES_MAX + 64;
 
 /// Bytes of a decoded ticket.
 pub const TICKET_BYTES_MAX: usize = 4096;
+/// Bytes of a join message: a ticket as text, or a reason.
+pub const JOIN_BYTES_MAX: usize = 8192;
 
 const _: () = assert!(OFFER_BYTES_MAX * STAGES_MAX + 120 <= ENTRY_PAYLOAD_BYTES_MAX);
 const _: () = assert!(ENTRY_BYTES_MAX + 64 <= GOSSIP_BYTES_MAX);

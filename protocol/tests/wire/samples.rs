@@ -17,8 +17,9 @@ use talkoot_protocol::control::{
 use talkoot_protocol::frame::{
     Finish, Frame, FrameHeader, FrameKind, HEADER_BYTES, StageTime, TokenLogprob, TokenPayload,
 };
+use talkoot_protocol::join::{JoinRequest, JoinResponse};
 use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey, Want};
-use talkoot_protocol::ticket::Ticket;
+use talkoot_protocol::ticket::{self, Ticket};
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, DType, DecodeError, Genesis, ModelCard, Offer, Signable,
     Signed, Verified,
@@ -313,7 +314,26 @@ fn data_samples() -> Vec<Sample> {
             recode_blob,
         ),
     ]);
+    samples.extend(join_samples());
     samples
+}
+
+fn join_samples() -> Vec<Sample> {
+    let request = JoinRequest {
+        ticket: ticket::to_text(&self::ticket()),
+    };
+    let recode: Recode = |bytes| JoinResponse::decode(bytes).map(|response| response.to_bytes());
+    let refused = JoinResponse::Refused {
+        reason: "this ticket was used already".to_owned(),
+    };
+    vec![
+        sample("join_request", request.to_bytes(), |bytes| {
+            JoinRequest::decode(bytes).map(|request| request.to_bytes())
+        }),
+        sample("join_welcome", JoinResponse::Welcome.to_bytes(), recode),
+        sample("join_refused", refused.to_bytes(), recode),
+        sample("join_later", JoinResponse::Later.to_bytes(), recode),
+    ]
 }
 
 fn exchange_samples() -> Vec<Sample> {
