@@ -17,9 +17,11 @@ use crate::jobs::submit::{JobReport, JobRequest, RouteStage, submit};
 use crate::models::{Models, RemoteModel};
 use observer::TextObserver;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use talkoot_inference::ChatMessage;
+use talkoot_protocol::announce::Served;
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::frame::Finish;
 use talkoot_protocol::{DType, ModelId, Wallet};
@@ -42,7 +44,7 @@ pub struct Asker {
     /// The models we know.
     pub models: Models,
     /// Who serves what.
-    pub control: ControlPlane,
+    pub control: Arc<ControlPlane>,
     /// Links to stages.
     pub data: DataPlane,
 }
@@ -87,8 +89,7 @@ impl Asker {
                     .iter()
                     .map(|message| ChatMessage { role: message.role.clone(), content: message.content.clone() })
                     .collect();
-                let text = model.asker.render_chat(&messages, true).map_err(|error| invalid(&error))?;
-                model.asker.encode(&text, false).map_err(|error| invalid(&error))?
+                model.asker.encode_chat(&messages, true).map_err(|error| invalid(&error))?
             }
         };
         let context = model.card.shape.context;
@@ -156,13 +157,31 @@ impl Asker {
     fn listed(&self) -> Vec<(ModelId, String)> {
         let mut listed: Vec<(ModelId, String)> =
             self.models.locals().into_iter().map(|model| (model.id, model.card.name)).collect();
-        for (_, served) in self.control.served() {
+        for (_, served) in self.served() {
             if !listed.iter().any(|(id, _)| *id == served.model) {
                 listed.push((served.model, served.name));
             }
         }
         listed.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
         listed
+    }
+
+    /// What is served now and by whom, we included.
+    #[must_use]
+    pub fn served(&self) -> Vec<(Wallet, Served)> {
+        self.control.directory().read(|directory, now_ms| {
+            let present = directory.present(now_ms);
+            let all = present.flat_map(|(wallet, present)| {
+                present.presence.served.iter().map(|served| (*wallet, served.clone()))
+            });
+            all.collect()
+        })
+    }
+
+    fn data_addresses(&self, wallet: Wallet) -> Vec<SocketAddr> {
+        self.control.directory().read(|directory, now_ms| {
+            directory.get(&wallet, now_ms).map_or_else(Vec::new, |present| present.data_addresses())
+        })
     }
 
     fn routable(&self, id: ModelId) -> bool {
@@ -194,14 +213,14 @@ impl Asker {
                 rtt_us: 0,
             });
         }
-        for (wallet, served) in self.control.served() {
+        for (wallet, served) in self.served() {
             if served.model == id && wallet != self.ctx.wallet() && !excluded.contains(&wallet) {
                 layers = layers.max(served.layers);
                 candidates.push(Candidate {
                     wallet,
                     range: served.range,
                     layers_per_second: served.layers_per_second,
-                    rtt_us: self.control.rtt_us(wallet).unwrap_or(0),
+                    rtt_us: self.control.swarm().peer(&wallet).and_then(|peer| peer.rtt_us).unwrap_or(0),
                 });
             }
         }
@@ -225,7 +244,7 @@ impl Asker {
         let stage = |stage: route::Stage| RouteStage {
             wallet: stage.wallet,
             range: stage.range,
-            addresses: if stage.wallet == me { Vec::new() } else { self.control.data_addresses(stage.wallet) },
+            addresses: if stage.wallet == me { Vec::new() } else { self.data_addresses(stage.wallet) },
         };
         Ok(stages.into_iter().map(stage).collect())
     }
@@ -259,7 +278,7 @@ impl Asker {
                 stop_ids: prepared.stop_ids.clone(),
                 hidden_dtype: DType::F32,
             };
-            let running = submit(self.ctx.clone(), self.data.clone(), job, Box::new(observer), cancelled.clone());
+            let running = submit(self.data.clone(), job, Box::new(observer), cancelled.clone());
             tokio::pin!(running);
             let outcome = tokio::select! {
                 outcome = &mut running => outcome,

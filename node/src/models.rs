@@ -11,12 +11,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use talkoot_inference::{AskerModel, Checkpoint};
-use talkoot_protocol::{Hash, ModelCard, ModelId};
+use talkoot_protocol::{Hash, ModelCard, ModelId, Wallet};
 
-use crate::core::placement::Footprint;
+use crate::exchange::blobs::{BlobStore, FetchError};
+use crate::gossip::ControlPlane;
 
-/// Blobs that this node serves, by plain blake3.
-pub type Blobs = Arc<RwLock<BTreeMap<Hash, bytes::Bytes>>>;
 
 /// A checkpoint that is here.
 #[derive(Debug, Clone)]
@@ -88,42 +87,6 @@ impl LocalModel {
         let asker = checkpoint.asker().map_err(|source| ModelError::Asker { path: path.to_owned(), source })?;
         Ok(Self { id: card.id(), card, checkpoint: Arc::new(checkpoint), asker: Arc::new(asker) })
     }
-
-    /// What each layer needs in memory.
-    ///
-    /// # Errors
-    /// [`ModelError`] when the tensors cannot be listed.
-    pub fn footprint(&self) -> Result<Footprint, ModelError> {
-        let list = self
-            .checkpoint
-            .tensor_list()
-            .map_err(|source| ModelError::Checkpoint { path: self.card.name.clone(), source })?;
-        let mut footprint = Footprint {
-            layer_bytes: vec![0; self.card.shape.layers as usize],
-            embedding_bytes: 0,
-            head_bytes: 0,
-            session_bytes: 0,
-        };
-        for tensor in list {
-            let elements = tensor.dims.iter().map(|dim| u64::from(*dim)).product::<u64>();
-            let bytes = elements.saturating_mul(tensor.dtype.element_bytes().unwrap_or(1) as u64);
-            let layer = tensor
-                .name
-                .strip_prefix("model.layers.")
-                .and_then(|rest| rest.split('.').next())
-                .and_then(|number| number.parse::<usize>().ok());
-            match layer.and_then(|layer| footprint.layer_bytes.get_mut(layer)) {
-                Some(sum) => *sum = sum.saturating_add(bytes),
-                None if tensor.name.contains("embed") => footprint.embedding_bytes += bytes,
-                None => footprint.head_bytes += bytes,
-            }
-        }
-        // A tied head reads the embedding's matrix on the last stage too.
-        if !list.iter().any(|tensor| tensor.name.starts_with("lm_head")) {
-            footprint.head_bytes += footprint.embedding_bytes;
-        }
-        Ok(footprint)
-    }
 }
 
 /// The registry.
@@ -131,7 +94,7 @@ impl LocalModel {
 pub struct Models {
     local: Arc<RwLock<BTreeMap<ModelId, LocalModel>>>,
     remote: Arc<RwLock<BTreeMap<ModelId, RemoteModel>>>,
-    blobs: Blobs,
+    blobs: BlobStore,
 }
 
 /// A model of others: enough to ask it.
@@ -153,18 +116,17 @@ impl Models {
             .checkpoint
             .blobs()
             .map_err(|source| ModelError::Checkpoint { path: model.card.name.clone(), source })?;
-        let card = bytes::Bytes::from(model.card.to_bytes());
-        let mut blobs = self.blobs.write().unwrap_or_else(PoisonError::into_inner);
-        blobs.insert(Hash::of_blob(&card), card);
-        blobs.extend(made);
-        drop(blobs);
+        self.blobs.insert(model.card.to_bytes().into());
+        for blob in made.values() {
+            self.blobs.insert(blob.to_vec().into());
+        }
         self.local.write().unwrap_or_else(PoisonError::into_inner).insert(model.id, model);
         Ok(())
     }
 
     /// The blobs served.
     #[must_use]
-    pub fn blobs(&self) -> Blobs {
+    pub fn blobs(&self) -> BlobStore {
         self.blobs.clone()
     }
 
@@ -196,3 +158,45 @@ impl Models {
     }
 }
 
+
+/// Why a model of others could not be learned.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// Nobody who serves it is present.
+    #[error("no peer that serves it is present")]
+    Nobody,
+    /// A blob could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The card is malformed or another model's.
+    #[error("its card does not belong to it")]
+    Card,
+    /// Tokenizer, template or settings are refused.
+    #[error(transparent)]
+    Asker(#[from] talkoot_inference::AskerError),
+}
+
+/// Fetches what it takes to ask a model that only others hold: its card, then
+/// the settings, tokenizer and template that the card names.
+///
+/// # Errors
+/// [`LearnError`].
+pub async fn fetch(id: ModelId, control: &ControlPlane) -> Result<RemoteModel, LearnError> {
+    let providers = control.directory().read(|directory, now_ms| directory.providers(id, now_ms));
+    let candidates: Vec<Wallet> = providers.iter().map(|provider| provider.wallet).collect();
+    let card_blob = providers.first().map(|provider| provider.served.card).ok_or(LearnError::Nobody)?;
+    let bytes = control.fetch_blob(card_blob, &candidates).await?;
+    let card = ModelCard::decode(&bytes).map_err(|_| LearnError::Card)?;
+    if card.id() != id {
+        return Err(LearnError::Card);
+    }
+    let config = control.fetch_blob(card.config, &candidates).await?;
+    let tokenizer = control.fetch_blob(card.tokenizer, &candidates).await?;
+    let template = if card.template == Hash::ZERO {
+        None
+    } else {
+        Some(control.fetch_blob(card.template, &candidates).await?)
+    };
+    let asker = AskerModel::from_blobs(&config, &tokenizer, template.as_deref())?;
+    Ok(RemoteModel { card, asker: Arc::new(asker) })
+}

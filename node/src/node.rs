@@ -1,57 +1,323 @@
-//! A running node: builds the parts, spawns the tasks, owns the shutdown.
-//! (interface; the lead is filling it in)
+//! A running node: the parts it is made of, and what its owner can ask of it.
+//!
+//! [`start`] builds the parts in the order in which they need each other; a
+//! [`NodeHandle`] answers for all of them and stops them in the reverse order.
+//! Decisions stand elsewhere.
+
+mod serving;
+mod start;
+mod welcome;
+
+pub use start::{NodeParts, start};
 
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest,
-    InviteView, ModelView, PeerView, StatusView,
+    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest, InviteView,
+    ModelView, PeerView, SCHEMA, ServedView, StatusView,
 };
-use tokio::sync::mpsc;
+use crate::ask::Asker;
+use crate::books::{BooksGone, BooksHandle};
+use crate::clock;
+use crate::context::NodeContext;
+use crate::core::route;
+use crate::data::DataPlane;
+use crate::gossip::ControlPlane;
+use crate::models::Models;
+use crate::{invites, swarm, views};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+use talkoot_ledger::Ledger;
+use talkoot_ledger::signer::SigningState;
+use talkoot_protocol::announce::Served;
+use talkoot_protocol::{DType, ModelCard, ModelId, ModelShape};
+use tokio::sync::{mpsc, watch};
+
+/// Addresses in a ticket: enough for both transports on a few interfaces.
+const TICKET_ADDRESSES: usize = 6;
 
 /// The handle that HTTP and the command line speak to; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct NodeHandle;
+pub struct NodeHandle(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    ctx: Arc<NodeContext>,
+    control: Arc<ControlPlane>,
+    data: DataPlane,
+    models: Models,
+    asker: Asker,
+    began: Instant,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+}
 
 type Answer<T> = Result<T, AskError>;
 
-fn not_yet<T>() -> Answer<T> {
-    Err(AskError::new(ErrorCode::Internal, "not wired yet"))
+impl From<BooksGone> for AskError {
+    fn from(error: BooksGone) -> Self {
+        Self::new(ErrorCode::Internal, error.to_string())
+    }
 }
 
-#[expect(clippy::unused_async, reason = "signatures come before bodies")]
 impl NodeHandle {
+    async fn ledger<R: Send + 'static>(&self, read: impl FnOnce(&Ledger) -> R + Send + 'static) -> Answer<R> {
+        Ok(self.0.ctx.books.with(move |books| read(books.ledger())).await?)
+    }
+
     /// `status`.
+    ///
+    /// # Errors
+    /// [`AskError`] when the node is stopping.
     pub async fn status(&self) -> Answer<StatusView> {
-        not_yet()
+        let ctx = &self.0.ctx;
+        let wallet = ctx.wallet();
+        let read = ctx.books.with(move |books| {
+            let ledger = books.ledger();
+            (views::balance(ledger, wallet), views::chain(ledger), signing(books.signing()))
+        });
+        let (balance, chain, signing) = read.await?;
+        let models = self.model_views();
+        let reasons = readiness(&models);
+        let served = ctx.served.list();
+        Ok(StatusView {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            wallet: wallet.to_string(),
+            peer_id: swarm::identity::peer_id_of(&wallet).map_or_else(String::new, |peer| peer.to_string()),
+            network: ctx.genesis.name.clone(),
+            network_id: ctx.network.to_string(),
+            ready: models.iter().any(is_covered),
+            reasons,
+            peers: self.0.control.swarm().peers().len(),
+            serving: served
+                .iter()
+                .map(|model| ServedView {
+                    model: model.id.to_string(),
+                    name: model.card.name.clone(),
+                    layers: [model.range.start(), model.range.end()],
+                    layers_total: model.card.shape.layers,
+                    layers_per_second: model.layers_per_second,
+                    bytes: model.shard_bytes,
+                })
+                .collect(),
+            models,
+            balance,
+            chain,
+            signing,
+            addresses: self.0.control.swarm().listeners(),
+            data_addresses: self.data_addresses(),
+            uptime_ms: u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
     }
+
+    fn data_addresses(&self) -> Vec<String> {
+        let addresses = self.0.ctx.data_addresses.read().unwrap_or_else(PoisonError::into_inner);
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
     /// `peers`.
+    ///
+    /// # Errors
+    /// None now; the signature is the same for all requests.
+    #[expect(clippy::unused_async, reason = "all requests are alike to HTTP")]
     pub async fn peers(&self) -> Answer<Vec<PeerView>> {
-        not_yet()
+        let directory = self.0.control.directory();
+        let view = |peer: swarm::PeerInfo| {
+            let presence = directory
+                .read(|directory, now_ms| directory.get(&peer.wallet, now_ms).map(|present| present.presence.clone()));
+            let data = self.0.data.marks().of(peer.wallet);
+            PeerView {
+                wallet: peer.wallet.to_string(),
+                peer_id: peer.peer_id,
+                address: peer.address,
+                rtt_us: peer.rtt_us,
+                software: presence.as_ref().map(|presence| presence.software.clone()).or(peer.software),
+                serving: presence.map_or_else(Vec::new, |presence| presence.served.iter().map(served_view).collect()),
+                marks: peer.marks.saturating_add(data.count),
+                last_mark: peer.last_mark.or_else(|| (data.count > 0).then_some(data.last)),
+            }
+        };
+        Ok(self.0.control.swarm().peers().into_iter().map(view).collect())
     }
+
     /// `models`.
+    ///
+    /// # Errors
+    /// None now; the signature is the same for all requests.
+    #[expect(clippy::unused_async, reason = "all requests are alike to HTTP")]
     pub async fn models(&self) -> Answer<Vec<ModelView>> {
-        not_yet()
+        Ok(self.model_views())
     }
+
+    fn model_views(&self) -> Vec<ModelView> {
+        let mut ranges: BTreeMap<ModelId, Vec<Served>> = BTreeMap::new();
+        for (_, served) in self.0.asker.served() {
+            ranges.entry(served.model).or_default().push(served);
+        }
+        for local in self.0.models.locals() {
+            ranges.entry(local.id).or_default();
+        }
+        let mut views: Vec<ModelView> = ranges.iter().map(|(id, served)| self.model_view(*id, served)).collect();
+        views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        views
+    }
+
+    /// What is known of a model: by its card where we have it, else by what its
+    /// workers announce.
+    fn model_view(&self, id: ModelId, served: &[Served]) -> ModelView {
+        let card = self.0.models.known(id).map(|model| model.card);
+        let announced = served.first();
+        let layers = card.as_ref().map_or_else(|| announced.map_or(0, |one| one.layers), |card| card.shape.layers);
+        let price = card.as_ref().and_then(|card| self.price(card));
+        ModelView {
+            id: id.to_string(),
+            name: card.as_ref().map_or_else(
+                || announced.map_or_else(String::new, |one| one.name.clone()),
+                |card| card.name.clone(),
+            ),
+            layers,
+            dtype: card.as_ref().map_or_else(String::new, |card| card.dtype.name().to_owned()),
+            context: card
+                .as_ref()
+                .map_or_else(|| announced.map_or(0, |one| one.context), |card| card.shape.context),
+            coverage: route::coverage(layers, served.iter().map(|one| one.range)),
+            price_ugft_per_token: price.unwrap_or(0),
+            local: self.0.models.local(id).is_some(),
+        }
+    }
+
+    fn price(&self, card: &ModelCard) -> Option<u64> {
+        let whole = talkoot_protocol::LayerRange::whole(card.shape.layers).ok()?;
+        let flops = ModelShape::flops_per_token(&card.shape, whole)?;
+        let dtype: DType = card.dtype;
+        self.0.ctx.genesis.policy.price_ugft_per_token(flops, dtype)
+    }
+
     /// Makes a ticket.
-    pub async fn invite(&self, _request: InviteRequest) -> Answer<InviteView> {
-        not_yet()
+    ///
+    /// # Errors
+    /// [`AskError`] when we cannot pass on such a line, or listen nowhere.
+    pub async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
+        let ctx = &self.0.ctx;
+        let wallet = ctx.wallet();
+        let available = self.ledger(move |ledger| ledger.available(wallet).0).await?;
+        if i128::from(request.line_ugft) > available {
+            let message = format!(
+                "a line of {} µGFT cannot be passed on: {available} µGFT are available (`talkoot status`)",
+                request.line_ugft
+            );
+            return Err(AskError::new(ErrorCode::InsufficientCredits, message));
+        }
+        let addresses: Vec<String> = self.0.control.swarm().listeners().into_iter().take(TICKET_ADDRESSES).collect();
+        let expires_ms = clock::now_ms().saturating_add(request.ttl_ms);
+        let mut nonce = [0_u8; 8];
+        crate::home::fill_random(&mut nonce).map_err(|error| AskError::new(ErrorCode::Internal, error.to_string()))?;
+        let ticket = invites::make_ticket(
+            &ctx.key,
+            &ctx.genesis,
+            addresses,
+            expires_ms,
+            u64::from_le_bytes(nonce),
+            request.line_ugft,
+        )
+        .map_err(|error| AskError::new(ErrorCode::Internal, error.to_string()))?;
+        Ok(InviteView { schema: SCHEMA, ticket, expires_ms, line_ugft: request.line_ugft })
     }
-    /// Entries of the chain, newest `count` before index `before` (or the end), oldest first.
-    pub async fn entries(&self, _before: Option<u64>, _count: usize) -> Answer<EntriesView> {
-        not_yet()
+
+    /// The newest `count` entries before position `before` (or the end), oldest
+    /// first.
+    ///
+    /// # Errors
+    /// [`AskError`] when the node is stopping.
+    pub async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
+        self.ledger(move |ledger| views::entries(ledger, before, count)).await
     }
-    /// One entry by its id or a unique prefix of it.
-    pub async fn entry(&self, _id: &str) -> Answer<EntryView> {
-        not_yet()
+
+    /// One entry by its id or a unique beginning of it.
+    ///
+    /// # Errors
+    /// [`AskError`] when none or several are meant.
+    pub async fn entry(&self, id: &str) -> Answer<EntryView> {
+        let id = id.to_owned();
+        self.ledger(move |ledger| views::entry(ledger, &id)).await?
     }
+
     /// All balances.
+    ///
+    /// # Errors
+    /// [`AskError`] when the node is stopping.
     pub async fn balances(&self) -> Answer<BalancesView> {
-        not_yet()
+        self.ledger(views::balances).await
     }
+
     /// Answers a question. Events end with `Done` or `Failed`; dropping the
     /// receiver cancels the job on all stages.
-    pub async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
-        not_yet()
+    ///
+    /// # Errors
+    /// [`AskError`] for what is known before any work.
+    pub async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+        self.0.asker.ask(request).await
     }
+
     /// Begins an orderly stop of the whole node.
-    pub fn shutdown(&self) {}
+    pub fn shutdown(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    /// Completes when the node has stopped: jobs ended, peers told, journal
+    /// closed.
+    pub async fn stopped(&self) {
+        let mut stopped = self.0.stopped.clone();
+        // An error means that the stopping task is gone, which is an end too.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    }
+
+    /// Waits for the stop and takes the parts down in order.
+    async fn run_until_stopped(self, mut stop: watch::Receiver<bool>, stopped: watch::Sender<bool>) {
+        drop(stop.wait_for(|stop| *stop).await);
+        self.0.data.begin_shutdown();
+        self.0.control.shutdown().await;
+        let books: &BooksHandle = &self.0.ctx.books;
+        books.close().await;
+        stopped.send_replace(true);
+    }
+}
+
+fn served_view(served: &Served) -> ServedView {
+    ServedView {
+        model: served.model.to_string(),
+        name: served.name.clone(),
+        layers: [served.range.start(), served.range.end()],
+        layers_total: served.layers,
+        layers_per_second: served.layers_per_second,
+        bytes: 0,
+    }
+}
+
+fn is_covered(model: &ModelView) -> bool {
+    !model.coverage.is_empty() && model.coverage.iter().all(|count| *count > 0)
+}
+
+/// Why no question could be answered now, in words that say what to do.
+fn readiness(models: &[ModelView]) -> Vec<String> {
+    if models.iter().any(is_covered) {
+        return Vec::new();
+    }
+    if models.is_empty() {
+        return vec!["nobody serves a model yet: start a node that does, or wait for one".to_owned()];
+    }
+    let gaps = |model: &ModelView| {
+        let missing: Vec<String> = (0_u32..)
+            .zip(&model.coverage)
+            .filter(|(_, count)| **count == 0)
+            .map(|(layer, _)| layer.to_string())
+            .collect();
+        format!("{}: nobody serves layers {}", model.name, missing.join(", "))
+    };
+    models.iter().map(gaps).collect()
+}
+
+/// Whether we may sign, in words.
+fn signing(state: &SigningState) -> String {
+    if state.is_active() { "active".to_owned() } else { format!("not now: {state:?}") }
 }

@@ -33,7 +33,7 @@ impl Bill {
 
 /// Waits until the stages' final frontiers have arrived, at most `wait`.
 pub(super) async fn wait_settled(ctx: &NodeContext, job: JobId, wait: Duration) -> Bill {
-    let deadline = tokio::time::Instant::now() + wait;
+    let deadline = tokio::time::Instant::from_std(crate::clock::monotonic()) + wait;
     let mut events = ctx.books.subscribe();
     loop {
         let bill = read(ctx, job).await.unwrap_or_default();

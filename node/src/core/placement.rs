@@ -6,60 +6,21 @@
 
 use talkoot_protocol::LayerRange;
 
-/// What one layer of a model needs in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Footprint {
-    /// Bytes of each layer.
-    pub layer_bytes: Vec<u64>,
-    /// Bytes of the embedding, for the first layer.
-    pub embedding_bytes: u64,
-    /// Bytes of final norm and head, for the last layer.
-    pub head_bytes: u64,
-    /// Bytes kept for sessions.
-    pub session_bytes: u64,
-}
-
-impl Footprint {
-    /// Bytes that a range needs; nothing is shared between ends of the model.
-    #[must_use]
-    pub fn bytes(&self, range: LayerRange) -> u64 {
-        let window = self
-            .layer_bytes
-            .get(range.start() as usize..range.end() as usize)
-            .unwrap_or_default();
-        let layers = window
-            .iter()
-            .fold(self.session_bytes, |sum, bytes| sum.saturating_add(*bytes));
-        let embedding = if range.is_first() {
-            self.embedding_bytes
-        } else {
-            0
-        };
-        let head = if range.end() as usize == self.layer_bytes.len() {
-            self.head_bytes
-        } else {
-            0
-        };
-        layers.saturating_add(embedding).saturating_add(head)
-    }
-}
-
-/// Chooses a range, or `None` when not even one layer fits.
+/// Chooses a range of a model with `layers` layers, or `None` when not even one
+/// layer fits. `bytes_of` is what a range needs in memory.
 #[must_use]
 pub fn least_covered(
-    footprint: &Footprint,
+    layers: u32,
+    bytes_of: impl Fn(LayerRange) -> u64,
     memory_bytes: u64,
     coverage: &[u32],
 ) -> Option<LayerRange> {
-    let layers = u32::try_from(footprint.layer_bytes.len()).ok()?;
     for count in (1..=layers).rev() {
-        let windows =
-            (0..=layers - count).filter_map(|start| LayerRange::new(start, start + count).ok());
-        let fitting = windows.filter(|range| footprint.bytes(*range) <= memory_bytes);
+        let windows = (0..=layers - count).filter_map(|start| LayerRange::new(start, start + count).ok());
+        let fitting = windows.filter(|range| bytes_of(*range) <= memory_bytes);
         let best = fitting.min_by_key(|range| {
-            let mut counts: Vec<u32> = (range.start()..range.end())
-                .map(|layer| coverage.get(layer as usize).copied().unwrap_or(0))
-                .collect();
+            let covered = |layer: u32| coverage.get(layer as usize).copied().unwrap_or(0);
+            let mut counts: Vec<u32> = (range.start()..range.end()).map(covered).collect();
             counts.sort_unstable();
             (counts, range.start())
         });
@@ -74,18 +35,15 @@ pub fn least_covered(
 mod tests {
     use super::*;
 
-    fn footprint(layers: usize) -> Footprint {
-        Footprint {
-            layer_bytes: vec![10; layers],
-            embedding_bytes: 5,
-            head_bytes: 7,
-            session_bytes: 1,
-        }
-    }
-
+    /// 10 bytes a layer, 5 for the embedding, 7 for the head, 1 for sessions.
     fn chosen(memory_bytes: u64, coverage: &[u32]) -> Option<String> {
-        least_covered(&footprint(coverage.len()), memory_bytes, coverage)
-            .map(|range| range.to_string())
+        let layers = u32::try_from(coverage.len()).unwrap();
+        let bytes_of = |range: LayerRange| {
+            let embedding = if range.is_first() { 5 } else { 0 };
+            let head = if range.is_last(layers) { 7 } else { 0 };
+            1 + u64::from(range.count()) * 10 + embedding + head
+        };
+        least_covered(layers, bytes_of, memory_bytes, coverage).map(|range| range.to_string())
     }
 
     #[test]

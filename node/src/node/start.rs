@@ -1,0 +1,161 @@
+//! Starting a node: each part after those it needs.
+//!
+//! Books first, then the data plane, then the control plane (it announces where
+//! the data plane answers), then the layers. The node answers while its layers
+//! still load.
+
+use super::{NodeHandle, Parts, serving, welcome};
+use crate::ask::Asker;
+use crate::books::BooksHandle;
+use crate::clock;
+use crate::context::{LendingLimits, NodeContext, ServedModels};
+use crate::data::DataPlane;
+use crate::exit::{Exit, Failure};
+use crate::gossip::ControlPlane;
+use crate::home::Home;
+use crate::invites::Invites;
+use crate::models::Models;
+use crate::settings::Settings;
+use crate::settlement::BookedJobs;
+use crate::swarm::SwarmSettings;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use talkoot_ledger::Books;
+use talkoot_protocol::ticket::Ticket;
+use talkoot_protocol::{Genesis, Keypair, Verified};
+use tokio::sync::watch;
+
+/// What a node is started with.
+#[derive(Debug)]
+pub struct NodeParts {
+    /// Its directories; this process holds their lock.
+    pub home: Home,
+    /// Who it is.
+    pub key: Keypair,
+    /// Its network.
+    pub genesis: Genesis,
+    /// The ticket by which it came here.
+    pub ticket: Option<Verified<Ticket>>,
+    /// Whether no node of this home has run in this network: then a missing
+    /// journal is a beginning, not a loss.
+    pub new_network: bool,
+    /// The owner's decisions.
+    pub settings: Settings,
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failure, format!("{what}: {error}"))
+}
+
+/// Starts a node; it listens when this returns. Layers may still load.
+///
+/// # Errors
+/// When a port is taken or the ledger cannot be opened.
+pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
+    let NodeParts { home, key, genesis, ticket, new_network, settings } = parts;
+    let directory = home.network_dir(genesis.id());
+    let books = open_books(&directory, &genesis, &key, new_network)?;
+    let ctx = Arc::new(NodeContext {
+        network: genesis.id(),
+        genesis,
+        key,
+        books: books.clone(),
+        served: ServedModels::default(),
+        data_addresses: RwLock::new(Vec::new()),
+        limits: LendingLimits {
+            sessions_max: settings.sessions_max,
+            memory_bytes: settings.memory_bytes.unwrap_or_else(serving::memory_default),
+            exposure_ugft: settings.exposure_ugft,
+        },
+    });
+    let ledger = Arc::new(BookedJobs::new(books, ctx.network, ctx.wallet()));
+    let data_address = SocketAddr::new(settings.listen, settings.data_port);
+    let data = DataPlane::bind(&ctx, ledger, data_address).map_err(|error| {
+        failed(&format!("cannot listen for data on {data_address}"), &error)
+            .hint("--data-port takes another port (0 any); --instance N shifts all ports")
+    })?;
+    let invites = Invites::open(&directory.join("invites")).map_err(|error| failed("used tickets", &error))?;
+    let models = Models::default();
+    let control =
+        ControlPlane::start(Arc::clone(&ctx), swarm_settings(&settings, ticket.as_ref()), models.blobs())
+            .await
+            .map_err(|error| {
+                failed("cannot start the control plane", &error)
+                    .hint("--p2p-port takes another port (0 any); --instance N shifts all ports")
+            })?;
+    let control = Arc::new(control);
+    announce_reachable(&ctx, &data, &control);
+    let forward = Arc::clone(&control);
+    data.marks().forward(Box::new(move |peer, reason| {
+        forward.swarm().mark(peer, crate::core::peers::Mark::Data(reason.to_owned()));
+    }));
+    let asker = Asker { ctx: Arc::clone(&ctx), models: models.clone(), control: Arc::clone(&control), data: data.clone() };
+    let (stop, stop_asked) = watch::channel(false);
+    let (stopped_sender, stopped) = watch::channel(false);
+    let handle =
+        NodeHandle(Arc::new(Parts { ctx, control, data, models, asker, began: clock::monotonic(), stop, stopped }));
+    tokio::spawn(handle.clone().run_until_stopped(stop_asked, stopped_sender));
+    welcome::serve(&handle, invites);
+    if let Some(ticket) = ticket {
+        tokio::spawn(welcome::present(handle.clone(), ticket));
+    }
+    if settings.serve {
+        serving::start(&handle, settings).await?;
+    }
+    Ok(handle)
+}
+
+fn open_books(
+    directory: &std::path::Path,
+    genesis: &Genesis,
+    key: &Keypair,
+    new_network: bool,
+) -> Result<BooksHandle, Failure> {
+    let (books, report) = Books::open(directory, genesis.clone(), key.wallet(), new_network)
+        .map_err(|error| failed(&format!("cannot open the books in {}", directory.display()), &error))?;
+    tracing::info!(?report, "books open");
+    BooksHandle::start(books, key.clone()).map_err(|error| failed("cannot start the ledger thread", &error))
+}
+
+fn swarm_settings(settings: &Settings, ticket: Option<&Verified<Ticket>>) -> SwarmSettings {
+    let (family, ip) = match settings.listen {
+        IpAddr::V4(ip) => ("ip4", ip.to_string()),
+        IpAddr::V6(ip) => ("ip6", ip.to_string()),
+    };
+    let port = settings.p2p_port;
+    let mut bootstrap = settings.bootstrap.clone();
+    bootstrap.extend(ticket.into_iter().flat_map(|ticket| ticket.addresses.iter().cloned()));
+    SwarmSettings {
+        listen: vec![format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")],
+        bootstrap,
+        mdns: settings.mdns,
+    }
+}
+
+/// A data plane bound to "any address" is reachable at the addresses at which
+/// the control plane listens.
+fn announce_reachable(ctx: &NodeContext, data: &DataPlane, control: &ControlPlane) {
+    let bound = data.addresses();
+    let mut reachable = Vec::new();
+    for address in bound {
+        if !address.ip().is_unspecified() {
+            reachable.push(address);
+            continue;
+        }
+        let ips = control.swarm().listeners().into_iter().filter_map(|text| ip_of(&text));
+        for ip in ips.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
+            let expanded = SocketAddr::new(ip, address.port());
+            if !reachable.contains(&expanded) {
+                reachable.push(expanded);
+            }
+        }
+    }
+    data.set_addresses(reachable.clone());
+    *ctx.data_addresses.write().unwrap_or_else(PoisonError::into_inner) = reachable;
+    control.announce_now();
+}
+
+/// The address part of a multiaddr text such as `/ip4/10.0.0.1/udp/1/quic-v1`.
+fn ip_of(multiaddr: &str) -> Option<IpAddr> {
+    multiaddr.split('/').nth(2)?.parse().ok()
+}

@@ -1,0 +1,79 @@
+//! The main job: a prompt answered through layer shards, and equal books.
+
+use crate::{BINARY, alone};
+use serde_json::Value;
+use std::process::Command;
+use talkoot::models::LocalModel;
+use talkoot_inference::{ChatMessage, GenerateOptions, Shard, ShardOptions, generate};
+use talkoot_protocol::LayerRange;
+use talkoot_protocol::control::SamplingParams;
+use talkoot_tests::{Cluster, Member, chat};
+
+const PROMPT: &str = "Tell me a long story about a fox who lost a drum.";
+const TOKENS: u32 = 128;
+
+/// Greedy tokens of the whole demo model in this process.
+fn one_process(prompt: &str, tokens: u32) -> Vec<u32> {
+    let model = LocalModel::demo().unwrap();
+    let range = LayerRange::whole(model.card.shape.layers).unwrap();
+    let mut shards = [Shard::load(&model.checkpoint, range, &ShardOptions::default()).unwrap()];
+    let messages = [ChatMessage { role: "user".into(), content: prompt.into() }];
+    let prompt = model.asker.encode_chat(&messages, true).unwrap();
+    let options = GenerateOptions { completion_tokens_max: tokens, ..GenerateOptions::default() };
+    generate(&mut shards, &prompt, &SamplingParams::default(), &options).unwrap().tokens
+}
+
+#[test]
+fn four_workers_answer_as_one_process_and_hold_the_same_books() {
+    let _alone = alone();
+    let workers = ["0..2", "2..4", "4..6", "6..8"].map(Member::worker);
+    let members = [vec![Member::asker()], workers.to_vec()].concat();
+    let cluster = Cluster::start(BINARY, &members);
+    cluster.wait_ready(0);
+    let mut request = chat(PROMPT, TOKENS);
+    request.ignore_stop_ids = true;
+    let answer = cluster.nodes[0].ask(&request).unwrap();
+    assert_eq!(answer.tokens, one_process(PROMPT, TOKENS));
+    let done = &answer.done;
+    assert_eq!((done.completion_tokens, done.stages.len()), (TOKENS, 4));
+    assert!(done.settled, "the stages post their last frontier at once");
+    let earned: u64 = done.stages.iter().map(|stage| stage.earned_ugft).sum();
+    assert!(done.stages.iter().all(|stage| stage.earned_ugft > 0));
+    assert_eq!(done.burned_ugft, earned + done.commons_ugft);
+    assert_eq!(done.held_ugft, 0);
+    let chain = cluster.wait_equal(&[0, 1, 2, 3, 4]);
+    assert!(chain.length >= 5, "a reserve and four frontiers at least");
+    for node in &cluster.nodes {
+        let balances = node.balances();
+        assert_eq!(balances.sum_ugft, 0);
+        assert_eq!(balances.balances.len(), 5);
+    }
+    println!("overhead {:.0} us per token and hop", done.overhead_us_per_token_hop);
+}
+
+#[test]
+fn the_testnet_command_proves_the_path_in_one_object() {
+    let _alone = alone();
+    let output = Command::new(BINARY)
+        .args(["testnet", "--workers", "3", "--max-tokens", "24", "--json", PROMPT])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(text.contains(report["answer"].as_str().unwrap()), "the answer streams before the report");
+    let stages = report["stages"].as_array().unwrap();
+    let layers: Vec<&Value> = stages.iter().map(|stage| &stage["layers"]).collect();
+    assert_eq!(serde_json::to_string(&layers).unwrap(), "[[0,2],[2,5],[5,8]]");
+    let earned: u64 = stages.iter().map(|stage| stage["earned_ugft"].as_u64().unwrap()).sum();
+    let number = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert_eq!(number("burned_ugft"), earned + number("commons_ugft"));
+    assert_eq!((number("held_ugft"), number("sum_ugft")), (0, 0));
+    let chains = report["chains"].as_array().unwrap();
+    assert_eq!(chains.len(), 4);
+    assert!(chains.iter().all(|chain| chain["tip"] == chains[0]["tip"] && chain["length"] == chains[0]["length"]));
+    assert!(number("prompt_tokens") > 0 && (1..=24).contains(&number("completion_tokens")));
+    for name in ["time_to_first_token_us", "tokens_per_second", "overhead_us_per_token_hop"] {
+        assert!(report[name].as_f64().unwrap() > 0.0, "{name}");
+    }
+}

@@ -1,0 +1,20 @@
+//! Networks of real processes on loopback.
+//!
+//! Few tests, each a whole story. They hold one lock, because several networks
+//! at once would only measure the machine.
+
+mod books;
+mod crash;
+mod first_path;
+mod newcomer;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_talkoot-under-test");
+
+static ONE_NETWORK_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Taken by every test of this program.
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_NETWORK_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
