@@ -5,6 +5,11 @@
 //! seed. Nothing here knows the network, the disk or HTTP.
 
 pub mod directory;
+pub mod job;
+pub mod lockstep;
+pub mod offers;
 pub mod peers;
 pub mod placement;
 pub mod route;
+pub mod stage;
+pub mod submission;
