@@ -27,9 +27,13 @@ enum Phase {
     Opening,
     Running,
     /// Enough was received; waiting for an attestation that covers it.
-    Stopping { until_us: u64 },
+    Stopping {
+        until_us: u64,
+    },
     /// The final ack is out; waiting for the stages to close.
-    Closing { until_us: u64 },
+    Closing {
+        until_us: u64,
+    },
     Done,
 }
 
@@ -56,6 +60,7 @@ pub struct SubmissionCore {
     newest: Option<Verified<Attestation>>,
     finish: Option<Finish>,
     failure: Option<Failure>,
+    is_refused: bool,
     last_event_us: u64,
     measure: Measure,
     actions: VecDeque<SubmissionAction>,
@@ -77,6 +82,7 @@ impl SubmissionCore {
             newest: None,
             finish: None,
             failure: None,
+            is_refused: false,
             last_event_us: now_us,
             measure: Measure::new(setup.begun_us),
             actions: VecDeque::new(),
@@ -101,6 +107,7 @@ impl SubmissionCore {
         Ended {
             finish: self.finish,
             failure: self.failure.clone(),
+            is_refused: self.is_refused,
             completion_tokens: self.lockstep.acked().completion,
             summary: self.measure.summary(self.setup.shape.count()),
         }
@@ -166,6 +173,7 @@ impl SubmissionCore {
                 reason,
             } => {
                 self.mark_gone(stage);
+                self.is_refused |= self.phase == Phase::Opening;
                 self.fail(stage, code, reason, now_us);
             }
             SubmissionEvent::Failed {
@@ -346,7 +354,7 @@ impl SubmissionCore {
         let shape = &self.setup.shape;
         let before = self.newest.as_ref();
         let number = before.map_or(0, |newest| newest.number.saturating_add(1));
-        let previous = before.map_or(Hash::ZERO, Verified::id);
+        let previous = before.map_or(Hash::ZERO, |newest| newest.id());
         let done = progress(attestation);
         let grown = before.is_none_or(|newest| progress(newest).within(done));
         if attestation.job != shape.job

@@ -248,8 +248,13 @@ impl QuinnLink {
                 .0
                 .endpoint
                 .connect_with(config.clone(), address, "talkoot");
-            async move { connecting.map_err(|e| e.to_string())?.await.map_err(|e| e.to_string()) }
-                .boxed()
+            async move {
+                connecting
+                    .map_err(|e| e.to_string())?
+                    .await
+                    .map_err(|e| e.to_string())
+            }
+            .boxed()
         });
         let first = tokio::time::timeout(DIAL, select_ok(attempts)).await;
         let (connection, _) = match first {

@@ -4,7 +4,9 @@ use super::{FrameError, Source};
 use crate::core::job::{Deadlines, JobShape};
 use talkoot_protocol::control::ControlMessage;
 use talkoot_protocol::frame::{Frame, TokenLogprob};
-use talkoot_protocol::{Ack, ArithmeticId, Attestation, Hash, Keypair, NetworkId, Signed, Verified};
+use talkoot_protocol::{
+    Ack, ArithmeticId, Attestation, Hash, Keypair, NetworkId, Signed, Verified,
+};
 
 /// Everything a stage needs to begin.
 #[derive(Debug)]

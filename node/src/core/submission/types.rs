@@ -112,6 +112,8 @@ pub struct Ended {
     pub finish: Option<Finish>,
     /// What went wrong, if something did.
     pub failure: Option<Failure>,
+    /// Whether a stage refused before work began.
+    pub is_refused: bool,
     /// Completion tokens acknowledged.
     pub completion_tokens: u32,
     /// Times.

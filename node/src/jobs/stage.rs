@@ -1,0 +1,111 @@
+//! The stage side of jobs: answers control streams.
+//!
+//! A submitter asks for an offer, then opens a job; each refusal is typed and
+//! says what is missing. The job itself runs in [`run`], driven by
+//! `core::stage`.
+
+mod offers;
+mod order;
+mod run;
+
+pub use offers::Nonces;
+
+use crate::context::ServedModel;
+use crate::data::Writer;
+use crate::data::plane::Host;
+use crate::data::wire::{ControlReader, Outbox, WireError, control_bytes};
+use crate::jobs::worker::WorkerError;
+use std::sync::Arc;
+use std::time::Duration;
+use talkoot_protocol::control::{ControlMessage, FailCode};
+use talkoot_protocol::{LayerRange, ModelId, Wallet, limits};
+
+/// How long a submitter may keep a control stream without a job.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Why a stage does not do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    code: FailCode,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(code: FailCode, reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        reason.truncate(reason.floor_char_boundary(limits::REASON_BYTES_MAX));
+        Self { code, reason }
+    }
+
+    fn into_message(self) -> ControlMessage {
+        ControlMessage::Refused {
+            code: self.code,
+            reason: self.reason,
+        }
+    }
+}
+
+impl From<WorkerError> for Refusal {
+    fn from(error: WorkerError) -> Self {
+        let code = match error {
+            WorkerError::Busy { .. } | WorkerError::NoMemory(_) => FailCode::Busy,
+            WorkerError::Compute(_) => FailCode::Compute,
+            WorkerError::Gone => FailCode::NotServed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// The served model that covers a range.
+fn served(host: &Host, model: ModelId, range: LayerRange) -> Result<Arc<ServedModel>, Refusal> {
+    let served = host.served.get(model).ok_or_else(|| {
+        let reason = format!("model {} is not served here", model.short());
+        Refusal::new(FailCode::NotServed, reason)
+    })?;
+    if served.range.covers(range) {
+        Ok(served)
+    } else {
+        let reason = format!("layers {range} are asked, {} are served", served.range);
+        Err(Refusal::new(FailCode::NotServed, reason))
+    }
+}
+
+/// Serves one control stream to its end.
+///
+/// # Errors
+/// [`WireError`] when the link ends or the submitter sends what is no message.
+pub(crate) async fn serve_control(
+    host: &Arc<Host>,
+    submitter: Wallet,
+    mut reader: ControlReader,
+    writer: Writer,
+) -> Result<(), WireError> {
+    let mut control = Outbox::new(writer);
+    loop {
+        let message = tokio::time::timeout(IDLE, reader.next())
+            .await
+            .map_err(|_| WireError::Ended)??;
+        let answer = match message {
+            ControlMessage::OfferRequest(request) => {
+                match offers::make_offer(host, submitter, &request).await {
+                    Ok(offer) => ControlMessage::Offer(offer.into()),
+                    Err(refusal) => refusal.into_message(),
+                }
+            }
+            ControlMessage::Open(open) => match run::StageRun::open(host, submitter, *open).await {
+                Ok(run) => {
+                    control.push(control_bytes(&ControlMessage::Opened));
+                    run.drive(&mut reader, control).await;
+                    return Ok(());
+                }
+                Err(refusal) => refusal.into_message(),
+            },
+            _ => {
+                host.marks.add(submitter, "a control message before a job");
+                Refusal::new(FailCode::Protocol, "no job is open on this stream").into_message()
+            }
+        };
+        control.push(control_bytes(&answer));
+        control.flush().await?;
+    }
+}

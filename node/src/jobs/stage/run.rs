@@ -1,0 +1,453 @@
+//! One job on one stage: reads, writes, computes and posts for `core::stage`.
+//!
+//! Everything runs in one task on the data plane's thread, so a frame costs no
+//! thread hop but the one to the worker and back. Nothing is read while a
+//! result still waits to be written, so queues stay as short as the window.
+
+use super::Refusal;
+use super::order::{Accepted, accept};
+use crate::core::stage::{
+    FrameError, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup,
+};
+use crate::data::expected::Awaited;
+use crate::data::plane::Host;
+use crate::data::wire::{
+    ControlReader, FrameFault, FrameReader, Outbox, SUBMITTER, StreamHello, StreamKey, WireError,
+    control_bytes,
+};
+use crate::jobs::engine::SessionSpec;
+use crate::jobs::worker::{Reply, WorkerSession};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use talkoot_ledger::kinds::Frontier;
+use talkoot_protocol::control::{ControlMessage, FailCode, Open};
+use talkoot_protocol::frame::Frame;
+use talkoot_protocol::{JobId, Wallet};
+use tokio::task::JoinHandle;
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the final `Frontier` may take.
+const POST_WAIT: Duration = Duration::from_secs(10);
+
+/// A data stream that comes in.
+#[derive(Debug)]
+enum Incoming {
+    Awaited(Awaited),
+    Reading(FrameReader),
+    Ended,
+}
+
+impl Incoming {
+    /// The next frame from here as an event. May be dropped at any await.
+    async fn next(&mut self, source: Source, core: &StageCore) -> StageEvent {
+        loop {
+            match self {
+                Self::Awaited(awaited) => {
+                    *self = match awaited.ready().await {
+                        Some(reader) => Self::Reading(FrameReader::new(reader)),
+                        None => Self::Ended,
+                    };
+                }
+                Self::Reading(reader) => {
+                    let fault = match reader.next(|header| core.check(source, header)).await {
+                        Ok(frame) => return StageEvent::Frame(source, frame),
+                        Err(fault) => fault,
+                    };
+                    *self = Self::Ended;
+                    return fault_event(source, fault);
+                }
+                Self::Ended => return std::future::pending().await,
+            }
+        }
+    }
+}
+
+fn fault_event(source: Source, fault: FrameFault<FrameError>) -> StageEvent {
+    match fault {
+        FrameFault::Refused(error) => StageEvent::BadFrame(source, error),
+        FrameFault::Malformed(error) => StageEvent::BadFrame(source, error.into()),
+        FrameFault::Lost(WireError::Decode(error)) => StageEvent::BadFrame(source, error.into()),
+        FrameFault::Lost(_) => match source {
+            Source::Previous => StageEvent::PreviousLost,
+            // The control stream tells whether the submitter is there.
+            Source::Submitter => StageEvent::Tick,
+        },
+    }
+}
+
+/// An opened job.
+#[derive(Debug)]
+pub(super) struct StageRun {
+    host: Arc<Host>,
+    core: StageCore,
+    job: JobId,
+    submitter: Wallet,
+    previous_wallet: Option<Wallet>,
+    session: WorkerSession,
+    reply: Option<Reply>,
+    previous: Incoming,
+    prompt: Incoming,
+    next: Option<Outbox>,
+    tokens: Option<Outbox>,
+    posting: Option<JoinHandle<()>>,
+    is_stopping: bool,
+}
+
+impl StageRun {
+    /// Checks the order, opens the session and connects to the next stage.
+    pub(super) async fn open(
+        host: &Arc<Host>,
+        submitter: Wallet,
+        open: Open,
+    ) -> Result<Self, Refusal> {
+        let Accepted {
+            shape,
+            index,
+            served,
+            slot,
+            is_reserved,
+        } = accept(host, submitter, &open).await?;
+        let count = shape.count();
+        let is_last = index.saturating_add(1) == count;
+        let spec = SessionSpec {
+            range: shape.range(index).unwrap_or(served.range),
+            tokens_max: shape
+                .prompt_tokens
+                .saturating_add(shape.completion_tokens_max),
+            hidden_dtype: shape.hidden_dtype,
+            sampling: is_last.then(|| (open.sampling.clone(), open.prompt_ids.clone())),
+        };
+        let session = slot.open(spec).await?;
+        let streams = Streams {
+            host,
+            open: &open,
+            job: shape.job,
+            index,
+        };
+        let previous_wallet = streams.previous().map(|stage| stage.1);
+        let previous = streams.await_previous();
+        let prompt = streams.await_prompt(submitter);
+        let next = streams.dial_next().await?;
+        let tokens = streams.dial_submitter(submitter).await?;
+        let job = shape.job;
+        let setup = StageSetup {
+            shape,
+            index,
+            deadlines: host.deadlines,
+            key: host.key.clone(),
+            network: host.network,
+            arithmetic: served.arithmetic,
+            prompt_ids: open.prompt_ids,
+            stop_ids: open.stop_ids,
+            is_reserved,
+        };
+        Ok(Self {
+            core: StageCore::new(setup, host.now_us()),
+            host: Arc::clone(host),
+            job,
+            submitter,
+            previous_wallet,
+            session,
+            reply: None,
+            previous,
+            prompt,
+            next,
+            tokens,
+            posting: None,
+            is_stopping: false,
+        })
+    }
+
+    /// Runs the job to its end.
+    pub(super) async fn drive(mut self, reader: &mut ControlReader, mut control: Outbox) {
+        let mut last_words = None;
+        loop {
+            while let Some(action) = self.core.poll_action() {
+                match action {
+                    StageAction::Close => return self.farewell(control, last_words).await,
+                    StageAction::Control(message) => control.push(control_bytes(&message)),
+                    StageAction::Post(settlement) if settlement.is_final => {
+                        last_words = Some(settlement);
+                    }
+                    action => self.perform(action),
+                }
+            }
+            if let Some(event) = self.next_event(reader, &mut control).await {
+                self.mark(&event);
+                self.core.handle(event, self.host.now_us());
+            }
+        }
+    }
+
+    fn perform(&mut self, action: StageAction) {
+        match action {
+            StageAction::Compute(work) => match self.session.step(work) {
+                Ok(reply) => self.reply = Some(reply),
+                Err(error) => {
+                    let event = StageEvent::ComputeFailed(error.to_string());
+                    self.core.handle(event, self.host.now_us());
+                }
+            },
+            StageAction::ToNext(frame) => push(&mut self.next, &frame),
+            StageAction::ToSubmitter(frame) => push(&mut self.tokens, &frame),
+            StageAction::Hold(pair) => self.host.ledger.hold_ack(pair.0, pair.1),
+            StageAction::Post(settlement) => self.post_interim(*settlement),
+            StageAction::Control(_) | StageAction::Close => {}
+        }
+    }
+
+    /// Posts on the way; one that is still under way makes another needless.
+    fn post_interim(&mut self, settlement: Settlement) {
+        if self.posting.as_ref().is_none_or(JoinHandle::is_finished) {
+            let host = Arc::clone(&self.host);
+            let job = self.job;
+            self.posting = Some(tokio::spawn(
+                async move { post(&host, job, settlement).await },
+            ));
+        }
+    }
+
+    async fn next_event(
+        &mut self,
+        reader: &mut ControlReader,
+        control: &mut Outbox,
+    ) -> Option<StageEvent> {
+        let now_us = self.host.now_us();
+        let tick_us = self.core.next_tick_us().unwrap_or(u64::MAX);
+        let wait = Duration::from_micros(tick_us.saturating_sub(now_us).min(3_600_000_000));
+        let core = &self.core;
+        let has_written = self.next.as_ref().is_none_or(Outbox::is_empty);
+        let wants_frame = core.wants_frame() && has_written;
+        let mut stopping = self.host.stopping.clone();
+        tokio::select! {
+            biased;
+            result = computed(&mut self.reply) => {
+                self.reply = None;
+                Some(result)
+            }
+            result = flush(&mut self.next) => result.err().map(|_| StageEvent::NextLost),
+            // The control stream tells whether the submitter is there.
+            _ = flush(&mut self.tokens) => None,
+            result = control.flush(), if !control.is_empty() => {
+                result.err().map(|_| StageEvent::SubmitterLost)
+            }
+            event = self.previous.next(Source::Previous, core), if wants_frame => Some(event),
+            event = self.prompt.next(Source::Submitter, core), if wants_frame => Some(event),
+            message = reader.next() => Some(control_event(&self.host, message)),
+            _ = stopping.wait_for(|stop| *stop), if !self.is_stopping => {
+                self.is_stopping = true;
+                Some(StageEvent::Shutdown)
+            }
+            () = tokio::time::sleep(wait) => Some(StageEvent::Tick),
+        }
+    }
+
+    fn mark(&self, event: &StageEvent) {
+        match event {
+            StageEvent::BadFrame(Source::Submitter, error) => {
+                self.host.marks.add(self.submitter, &error.to_string());
+            }
+            StageEvent::BadFrame(Source::Previous, error) => {
+                if let Some(previous) = self.previous_wallet {
+                    self.host.marks.add(previous, &error.to_string());
+                }
+            }
+            StageEvent::BadControl(reason) => self.host.marks.add(self.submitter, reason),
+            _ => {}
+        }
+    }
+
+    /// Frees the session, says the last words and posts the final frontier.
+    async fn farewell(self, mut control: Outbox, last_words: Option<Box<Settlement>>) {
+        let Self {
+            host,
+            job,
+            session,
+            next,
+            tokens,
+            posting,
+            ..
+        } = self;
+        drop(session);
+        let say = async {
+            control.finish().await;
+            for mut outbox in [next, tokens].into_iter().flatten() {
+                outbox.finish().await;
+            }
+        };
+        let settle = async {
+            if let Some(posting) = posting
+                && let Err(error) = posting.await
+            {
+                tracing::warn!(%error, "posting a frontier");
+            }
+            if let Some(settlement) = last_words {
+                post(&host, job, *settlement).await;
+            }
+        };
+        let (said, settled) = tokio::join!(
+            tokio::time::timeout(FAREWELL, say),
+            tokio::time::timeout(POST_WAIT, settle),
+        );
+        if said.is_err() || settled.is_err() {
+            tracing::debug!(job = %job.short(), "the end of a job was cut short");
+        }
+    }
+}
+
+async fn post(host: &Host, job: JobId, settlement: Settlement) {
+    let frontier = Frontier {
+        job,
+        attestation: settlement.attestation,
+        ack: settlement.ack,
+        is_final: settlement.is_final,
+        received: settlement.received,
+        sent: settlement.sent,
+    };
+    if let Err(error) = host.ledger.frontier(frontier).await {
+        tracing::warn!(job = %job.short(), %error, "a frontier was not posted");
+    }
+}
+
+fn push(outbox: &mut Option<Outbox>, frame: &Frame) {
+    if let Some(outbox) = outbox {
+        outbox.push(frame.to_bytes());
+    }
+}
+
+/// Writes what waits; never ends when nothing does.
+async fn flush(outbox: &mut Option<Outbox>) -> std::io::Result<()> {
+    match outbox {
+        Some(outbox) if !outbox.is_empty() => outbox.flush().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn computed(reply: &mut Option<Reply>) -> StageEvent {
+    let Some(reply) = reply else {
+        return std::future::pending().await;
+    };
+    match reply.await {
+        Ok(Ok(done)) => StageEvent::Computed {
+            output: done.output,
+            compute_us: done.compute_us,
+        },
+        Ok(Err(error)) => StageEvent::ComputeFailed(error.to_string()),
+        Err(_) => StageEvent::ComputeFailed("the model was unloaded".to_owned()),
+    }
+}
+
+fn control_event(host: &Host, message: Result<ControlMessage, WireError>) -> StageEvent {
+    match message {
+        Ok(ControlMessage::Cancel) => StageEvent::Cancel,
+        Ok(ControlMessage::Ack { attestation, ack }) => {
+            match (attestation.verify(host.network), ack.verify(host.network)) {
+                (Ok(attestation), Ok(ack)) => StageEvent::Ack(Box::new((attestation, ack))),
+                (Err(error), _) | (_, Err(error)) => StageEvent::BadControl(error.to_string()),
+            }
+        }
+        Ok(_) => StageEvent::BadControl("a message that does not belong in a job".to_owned()),
+        Err(error) if error.is_fault() => StageEvent::BadControl(error.to_string()),
+        Err(_) => StageEvent::SubmitterLost,
+    }
+}
+
+/// The streams of one stage.
+struct Streams<'a> {
+    host: &'a Host,
+    open: &'a Open,
+    job: JobId,
+    index: usize,
+}
+
+fn number(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(SUBMITTER)
+}
+
+impl Streams<'_> {
+    fn key(&self, from: u16, to: u16) -> StreamKey {
+        StreamKey {
+            job: self.job,
+            epoch: self.open.epoch,
+            from,
+            to,
+        }
+    }
+
+    /// The stage before in the ring; none when this is the only one.
+    fn previous(&self) -> Option<(usize, Wallet)> {
+        let count = self.open.stages.len();
+        let last = count.saturating_sub(1);
+        let index = self.index.checked_sub(1).unwrap_or(last);
+        let stage = self.open.stages.get(index)?;
+        (count > 1).then_some((index, stage.wallet))
+    }
+
+    fn await_previous(&self) -> Incoming {
+        match self.previous() {
+            Some((previous, wallet)) => {
+                let key = self.key(number(previous), number(self.index));
+                Incoming::Awaited(self.host.expected.expect(key, wallet))
+            }
+            None => Incoming::Ended,
+        }
+    }
+
+    fn await_prompt(&self, submitter: Wallet) -> Incoming {
+        if self.index == 0 {
+            let key = self.key(SUBMITTER, 0);
+            Incoming::Awaited(self.host.expected.expect(key, submitter))
+        } else {
+            Incoming::Ended
+        }
+    }
+
+    async fn dial_next(&self) -> Result<Option<Outbox>, Refusal> {
+        let count = self.open.stages.len();
+        if count == 1 {
+            return Ok(None);
+        }
+        let after = self.index.saturating_add(1);
+        let next = if after < count { after } else { 0 };
+        let Some(stage) = self.open.stages.get(next) else {
+            return Ok(None);
+        };
+        let key = self.key(number(self.index), number(next));
+        let what = format!("stage {next} with layers {}", stage.range);
+        self.dial(stage.wallet, &stage.addresses, key, &what)
+            .await
+            .map(Some)
+    }
+
+    async fn dial_submitter(&self, submitter: Wallet) -> Result<Option<Outbox>, Refusal> {
+        if self.index.saturating_add(1) < self.open.stages.len() {
+            return Ok(None);
+        }
+        let key = self.key(number(self.index), SUBMITTER);
+        let addresses = &self.open.submitter_addresses;
+        self.dial(submitter, addresses, key, "the submitter")
+            .await
+            .map(Some)
+    }
+
+    async fn dial(
+        &self,
+        wallet: Wallet,
+        addresses: &[String],
+        key: StreamKey,
+        what: &str,
+    ) -> Result<Outbox, Refusal> {
+        let addresses: Vec<SocketAddr> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        let stream = self
+            .host
+            .link
+            .open(wallet, addresses)
+            .await
+            .map_err(|error| Refusal::new(FailCode::Neighbour, format!("{what}: {error}")))?;
+        let mut outbox = Outbox::new(stream.writer);
+        outbox.push(StreamHello::Data(key).to_bytes());
+        Ok(outbox)
+    }
+}
