@@ -128,8 +128,13 @@ impl LogMoney {
             .contested()
             .iter()
             .filter(|key| self.holds.contains_key(key));
-        let looked_at: BTreeSet<(Ix, usize)> =
-            self.holds_open.iter().chain(contested).copied().collect();
+        let looked_at: Vec<(Ix, usize)> = self
+            .holds_open
+            .iter()
+            .chain(contested)
+            .filter(|(job, stage)| !core.finals(*job, *stage).is_empty())
+            .copied()
+            .collect();
         for key in looked_at {
             self.settle_hold(core, past, key);
         }

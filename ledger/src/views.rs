@@ -7,7 +7,7 @@ use crate::graph::Ix;
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::past::Cut;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use talkoot_protocol::sync::TipKey;
 use talkoot_protocol::{Hash, JobId, LayerRange, ModelCard, ModelId, Verified, Wallet};
 
@@ -291,25 +291,48 @@ impl Ledger {
             .collect()
     }
 
-    /// The books of one wallet.
-    #[must_use]
-    pub fn account(&self, wallet: Wallet) -> AccountView {
+    /// Earnings whose job is not confirmed yet, by wallet.
+    fn unconfirmed_earnings(&self) -> BTreeMap<Wallet, u64> {
+        let mut earnings: BTreeMap<Wallet, u64> = BTreeMap::new();
+        let earning = |stage: &&crate::jobs::StageBook| stage.earned > Ugft::ZERO;
+        for (&job, book) in &self.core.jobs {
+            if book.stages.iter().any(|stage| earning(&stage))
+                && !self.core.is_confirmed(job, Cut::All)
+            {
+                for stage in book.stages.iter().filter(earning) {
+                    let sum = earnings.entry(stage.worker).or_default();
+                    *sum = sum.saturating_add(stage.earned.0);
+                }
+            }
+        }
+        earnings
+    }
+
+    fn account_with(&self, wallet: Wallet, pending: &BTreeMap<Wallet, u64>) -> AccountView {
         let account = self.core.accounts.get(&wallet);
-        let unconfirmed = self.core.jobs.iter().flat_map(|(&job, book)| {
-            let own = book
-                .stages
-                .iter()
-                .filter(|stage| stage.worker == wallet && stage.earned > Ugft::ZERO);
-            own.filter(move |_| !self.core.is_confirmed(job, Cut::All))
-                .map(|stage| stage.earned.0)
-        });
         AccountView {
             wallet,
             balance: account.balance,
             line: account.line,
             held: account.held,
-            pending: Ugft(unconfirmed.fold(0, u64::saturating_add)),
+            pending: Ugft(pending.get(&wallet).copied().unwrap_or(0)),
         }
+    }
+
+    /// The books of one wallet.
+    #[must_use]
+    pub fn account(&self, wallet: Wallet) -> AccountView {
+        self.account_with(wallet, &self.unconfirmed_earnings())
+    }
+
+    /// The books of everybody, sorted by wallet.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountView> {
+        let pending = self.unconfirmed_earnings();
+        self.wallets()
+            .into_iter()
+            .map(|wallet| self.account_with(wallet, &pending))
+            .collect()
     }
 
     /// What a submitter's unconfirmed reservations still hold: what its workers
@@ -322,15 +345,6 @@ impl Ledger {
         let held =
             open.flat_map(|(_, book)| (0..book.stages.len()).map(|stage| book.held(stage).0));
         Ugft(held.fold(0, u64::saturating_add))
-    }
-
-    /// The books of everybody, sorted by wallet.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<AccountView> {
-        self.wallets()
-            .into_iter()
-            .map(|wallet| self.account(wallet))
-            .collect()
     }
 
     /// What was burned and not earned, in all.

@@ -3,6 +3,7 @@
 //! One of four founders cheats, and so do two workers. On every set the ledger
 //! must come to what the oracle comes to, the books must balance, and nothing
 //! confirmed may flip.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

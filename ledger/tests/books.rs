@@ -1,5 +1,6 @@
 //! Books on a disk that fails: whatever the power takes, no number is signed
 //! twice, and the books come back to the same tip.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! The bytes of every kind, pinned: a change here is another network.
 //!
 //! `TALKOOT_BLESS=1` writes the files anew.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Each way to be inert, and each way to be in no set at all.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 
@@ -215,6 +216,61 @@ fn own_stages_count_in_the_split_and_are_neither_held_nor_burned() {
     );
 }
 
+struct Jobs<'a> {
+    names: &'a E,
+    job: &'a E,
+    poor: &'a E,
+    other: &'a E,
+}
+
+fn broken_frontiers(kit: &Kit, w: Wallet, jobs: Jobs<'_>) -> Vec<(Reason, E)> {
+    let Jobs {
+        names,
+        job,
+        poor,
+        other,
+    } = jobs;
+    let by = |author: Wallet, payload: kinds::Frontier, job: &E| {
+        let refs = [names, job];
+        kit.entry(author, None, &refs, &Payload::Frontier(Box::new(payload)))
+    };
+    let right = || kit.frontier_payload(job, 10, 20, false);
+    let mut foreign_attestation = right();
+    foreign_attestation.attestation = kit.frontier_payload(other, 0, 5, false).attestation;
+    let mut foreign_ack = right();
+    foreign_ack.ack = kit.frontier_payload(job, 10, 21, false).ack;
+    let mut forged = right();
+    let mut bytes = forged.ack.to_bytes();
+    *bytes.last_mut().unwrap() ^= 1;
+    forged.ack = Signed::decode(&bytes).unwrap();
+    let mut above = right();
+    let mut ack = above.ack.claimed().clone();
+    ack.completion_done += 1;
+    above.ack = Verified::sign(ack, kit.key(job.author), kit.network)
+        .unwrap()
+        .into();
+    vec![
+        (Reason::NotAStage, by(wallet("x"), right(), job)),
+        (Reason::Attestation, by(w, foreign_attestation, job)),
+        (Reason::Ack, by(w, foreign_ack, job)),
+        (Reason::Ack, by(w, forged, job)),
+        (Reason::AckAbove, by(w, above, job)),
+        (
+            Reason::PromptAbove,
+            by(w, kit.frontier_payload(job, 11, 20, false), job),
+        ),
+        (
+            Reason::CompletionAbove,
+            by(w, kit.frontier_payload(job, 10, 91, false), job),
+        ),
+        (
+            Reason::JobInert,
+            by(w, kit.frontier_payload(poor, 0, 1, false), poor),
+        ),
+        (Reason::JobUnknown, by(w, right(), names)),
+    ]
+}
+
 #[test]
 fn frontiers_are_inert_for_each_thing_wrong_with_them() {
     let mut world = world();
@@ -238,45 +294,13 @@ fn frontiers_are_inert_for_each_thing_wrong_with_them() {
     for entry in [&job, &poor, &other] {
         world.add(entry);
     }
-    let by = |author: Wallet, payload: kinds::Frontier, job: &E| {
-        let refs = [&names, job];
-        kit.entry(author, None, &refs, &Payload::Frontier(Box::new(payload)))
+    let jobs = Jobs {
+        names: &names,
+        job: &job,
+        poor: &poor,
+        other: &other,
     };
-    let right = || kit.frontier_payload(&job, 10, 20, false);
-    let mut foreign_attestation = right();
-    foreign_attestation.attestation = kit.frontier_payload(&other, 0, 5, false).attestation;
-    let mut foreign_ack = right();
-    foreign_ack.ack = kit.frontier_payload(&job, 10, 21, false).ack;
-    let mut forged = right();
-    let mut bytes = forged.ack.to_bytes();
-    *bytes.last_mut().unwrap() ^= 1;
-    forged.ack = Signed::decode(&bytes).unwrap();
-    let mut above = right();
-    let mut ack = above.ack.claimed().clone();
-    ack.completion_done += 1;
-    above.ack = Verified::sign(ack, kit.key(world.s), kit.network)
-        .unwrap()
-        .into();
-    let cases = [
-        (Reason::NotAStage, by(wallet("x"), right(), &job)),
-        (Reason::Attestation, by(world.w, foreign_attestation, &job)),
-        (Reason::Ack, by(world.w, foreign_ack, &job)),
-        (Reason::Ack, by(world.w, forged, &job)),
-        (Reason::AckAbove, by(world.w, above, &job)),
-        (
-            Reason::PromptAbove,
-            by(world.w, kit.frontier_payload(&job, 11, 20, false), &job),
-        ),
-        (
-            Reason::CompletionAbove,
-            by(world.w, kit.frontier_payload(&job, 10, 91, false), &job),
-        ),
-        (
-            Reason::JobInert,
-            by(world.w, kit.frontier_payload(&poor, 0, 1, false), &poor),
-        ),
-        (Reason::JobUnknown, by(world.w, right(), &names)),
-    ];
+    let cases = broken_frontiers(&kit, world.w, jobs);
     for (reason, entry) in cases {
         let mut fresh = Ledger::new(kit.genesis.clone());
         fresh.admit_batch(

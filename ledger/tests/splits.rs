@@ -1,4 +1,5 @@
 //! The split of a job: worked examples and its laws under random offers.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

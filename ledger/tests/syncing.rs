@@ -1,4 +1,5 @@
 //! The sync core: ledgers converge, rubbish is marked, nothing is unbounded.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod common;
 

@@ -141,6 +141,7 @@ impl Kit {
         self.raw(author, prev, refs, payload.kind(), payload.to_bytes(), &[])
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one call makes one entry")]
     pub fn raw(
         &self,
         author: Wallet,
@@ -337,6 +338,7 @@ impl Kit {
 
     /// A frontier of `author` for `job`, which must be among `refs` or in the
     /// past.
+    #[expect(clippy::too_many_arguments, reason = "one call makes one entry")]
     pub fn frontier(
         &self,
         author: Wallet,

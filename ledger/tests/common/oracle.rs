@@ -195,11 +195,9 @@ impl Oracle {
             } else {
                 u128::from(o.service_rate)
             };
-            let t = if median == 0 {
-                1_000_000
-            } else {
-                (rate * 1_000_000 / median).clamp(500_000, 1_500_000)
-            };
+            let t = (rate * 1_000_000)
+                .checked_div(median)
+                .map_or(1_000_000, |t| t.clamp(500_000, 1_500_000));
             let p = 850_000
                 + 300_000 * u128::from(o.shard_bytes.min(o.memory_bytes))
                     / u128::from(o.memory_bytes);
@@ -264,10 +262,12 @@ impl Oracle {
         let (past, me, own) = (self.past[i], self.author(i), self.own(i));
         let mut line = i128::from(self.genesis.line_ugft(me));
         for j in bits(past) {
-            if let Some(Payload::Admit(admit)) = &self.payloads[j] {
-                if admit.wallet == me && self.ok[j].is_ok() && self.confirmed(j, past) {
-                    line += i128::from(admit.line_ugft.0);
-                }
+            if let Some(Payload::Admit(admit)) = &self.payloads[j]
+                && admit.wallet == me
+                && self.ok[j].is_ok()
+                && self.confirmed(j, past)
+            {
+                line += i128::from(admit.line_ugft.0);
             }
         }
         let mut best: BTreeMap<usize, i128> = BTreeMap::new();
