@@ -6,6 +6,8 @@
 
 mod describe;
 
+#[cfg(test)]
+pub(super) use describe::addresses;
 pub(super) use describe::{Describe, describe_with};
 
 use super::Shared;
