@@ -8,9 +8,11 @@ use crate::amount::{Balance, Ugft};
 use crate::entry::Entry;
 use crate::facts::Facts;
 use crate::graph::Ix;
+use crate::kinds::{Equivocation, Payload};
 use crate::ledger::Ledger;
 use crate::outcome::Reason;
 use crate::past::{Cut, Past};
+use crate::views::ForkView;
 use std::collections::BTreeSet;
 use talkoot_protocol::{Hash, Wallet, limits};
 
@@ -32,7 +34,7 @@ pub struct Draft {
 impl Draft {
     /// A draft with nothing but a payload.
     #[must_use]
-    pub fn new(payload: &crate::kinds::Payload, time_ms: u64) -> Self {
+    pub fn new(payload: &Payload, time_ms: u64) -> Self {
         Self {
             kind: payload.kind(),
             payload: payload.to_bytes(),
@@ -197,6 +199,24 @@ impl Ledger {
         } else {
             Vec::new()
         }
+    }
+
+    /// Proofs of forks that no held entry carries yet, for an `Equivocation`. A
+    /// pair too large for a payload gives none: both entries are held by all.
+    #[must_use]
+    pub fn equivocations_due(&self) -> Vec<Payload> {
+        let forks = self.forks();
+        let open = forks
+            .iter()
+            .filter(|fork| !self.core.proven.contains(&fork.author));
+        let pair = |fork: &ForkView| match fork.entries.as_slice() {
+            [first, second, ..] => Some(Equivocation::new(self.entry(first)?, self.entry(second)?)),
+            _ => None,
+        };
+        let payloads = open.filter_map(pair).map(Payload::Equivocation);
+        payloads
+            .filter(|payload| payload.to_bytes().len() <= limits::ENTRY_PAYLOAD_BYTES_MAX)
+            .collect()
     }
 
     /// The tip of a log that must not be forked; `None` for an empty log.

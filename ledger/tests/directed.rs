@@ -258,6 +258,18 @@ fn hunting_the_forked_final_frontier() {
     assert!(freed > 0, "no history freed a hold");
 }
 
+/// Some entries of others in a view.
+fn refs_of(oracle: &Oracle, random: &mut Rng, view: u128, me: Wallet) -> Vec<E> {
+    let foreign: Vec<usize> = common::oracle::bits(view)
+        .filter(|&i| oracle.entries[i].author != me)
+        .collect();
+    random
+        .sample(&foreign, 8)
+        .into_iter()
+        .map(|i| oracle.entries[i].clone())
+        .collect()
+}
+
 fn hunt(seed: u64) -> u64 {
     let mut random = Rng(seed);
     let kit = four();
@@ -275,16 +287,6 @@ fn hunt(seed: u64) -> u64 {
             break;
         }
         let job = oracle.entries[r1].clone();
-        let refs_of = |oracle: &Oracle, random: &mut Rng, view: u128, me: Wallet| -> Vec<E> {
-            let foreign: Vec<usize> = common::oracle::bits(view)
-                .filter(|&i| oracle.entries[i].author != me)
-                .collect();
-            random
-                .sample(&foreign, 8)
-                .into_iter()
-                .map(|i| oracle.entries[i].clone())
-                .collect()
-        };
         match random.between(0, 99) {
             0..25 => {
                 let prev: Option<usize> = random.pick(&branches);

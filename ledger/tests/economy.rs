@@ -259,6 +259,19 @@ fn a_proven_forker_is_cited_no_more_except_by_its_own_stage() {
         0,
     );
     assert_eq!(ledger.forked_authors(), [s].into());
+    let due = ledger.equivocations_due();
+    let alarm = kit.entry(f, Some(&names), &[], &due[0]);
+    let mut alarmed = Ledger::new(kit.genesis.clone());
+    alarmed.admit_batch(vec![names.clone(), alarm.clone()], Source::Own, 0);
+    assert_eq!(
+        alarmed.view(&id_of(&alarm)).unwrap().outcome,
+        Outcome::Noted
+    );
+    assert_eq!(
+        alarmed.forked_authors(),
+        [s].into(),
+        "proven without the fork itself"
+    );
     let plain = ledger.compose(f, Draft::new(&Payload::Witness, 0)).unwrap();
     assert!(plain.refs.is_empty());
     assert!(ledger.witness_due(f).is_empty());

@@ -247,3 +247,28 @@ fn kinds_have_their_numbers() {
     ];
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Hostile bytes give an error or the one value they are the encoding of.
+    #[test]
+    fn arbitrary_bytes_decode_canonically_or_not_at_all(
+        kind in 0_u16..8,
+        cut in 0_usize..3000,
+        changes in proptest::collection::vec((0_usize..3000, proptest::prelude::any::<u8>()), 0..4),
+    ) {
+        let (_, all) = one_of_each();
+        let Some((_, entry)) = all.get(usize::from(kind)) else { return Ok(()) };
+        let mut payload = entry.payload.clone();
+        for (position, byte) in changes {
+            if let Some(place) = payload.get_mut(position) {
+                *place = byte;
+            }
+        }
+        payload.truncate(if cut.is_multiple_of(2) { payload.len() } else { cut });
+        if let Ok(Some(value)) = Payload::decode(entry.kind, &payload) {
+            proptest::prop_assert_eq!(value.to_bytes(), payload);
+        }
+    }
+}

@@ -79,8 +79,13 @@ impl SledIndex {
     /// [`IndexError`] when not even an empty one can be made.
     pub fn open(path: &Path) -> Result<(Self, bool), IndexError> {
         let attempt = catch_unwind(AssertUnwindSafe(|| Self::try_open(path)));
-        if let Ok(Ok(index)) = attempt {
-            return Ok((index, true));
+        match attempt {
+            Ok(Ok(index)) => return Ok((index, true)),
+            // Another process uses it: that is no damage, and not ours to move.
+            Ok(Err(IndexError::Store(text))) if text.contains("acquire lock") => {
+                return Err(IndexError::Store(text));
+            }
+            Ok(Err(_)) | Err(_) => {}
         }
         let aside = path.with_extension("broken");
         let _ = std::fs::remove_dir_all(&aside);
