@@ -54,7 +54,7 @@ impl HeldAck {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorError {
     /// This node may not sign now.
-    #[error("this node does not sign now: {0:?}")]
+    #[error("this node does not sign now: {0}")]
     NotSigning(SigningState),
     /// The entry cannot be composed.
     #[error(transparent)]

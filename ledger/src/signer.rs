@@ -10,6 +10,7 @@
 
 use crate::journal::file::DurableFile;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use talkoot_protocol::{Hash, HashContext, NetworkId, Wallet};
 
@@ -146,6 +147,29 @@ pub enum SigningState {
     },
     /// Never again in this run.
     Ended(EndReason),
+}
+
+impl fmt::Display for SigningState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Active => f.write_str("it signs"),
+            Self::AwaitingEntry(highest) => {
+                write!(
+                    f,
+                    "the journal lacks its own entry {}, which a peer must show again",
+                    highest.seq
+                )
+            }
+            Self::AwaitingPeers { shown } => {
+                write!(
+                    f,
+                    "its files are gone or old; {} peers have shown their tips so far",
+                    shown.len()
+                )
+            }
+            Self::Ended(reason) => write!(f, "{reason}"),
+        }
+    }
 }
 
 /// Why signing ended.
