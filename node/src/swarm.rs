@@ -77,6 +77,15 @@ pub struct PeerInfo {
     pub last_mark: Option<String>,
 }
 
+/// The marks of a peer, connected or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkInfo {
+    /// How many.
+    pub marks: u32,
+    /// The reason of the newest.
+    pub last: String,
+}
+
 /// What happens on the control plane.
 #[derive(Debug)]
 pub enum SwarmEvent {
@@ -168,6 +177,7 @@ impl Reply {
 #[derive(Debug, Default)]
 struct Snapshot {
     peers: BTreeMap<Wallet, PeerInfo>,
+    marks: BTreeMap<Wallet, MarkInfo>,
     listeners: Vec<String>,
 }
 
@@ -268,15 +278,15 @@ impl SwarmHandle {
         if bytes.len() > protocol.request_bytes_max() {
             return Err(ExchangeError::RequestTooLong(bytes.len()));
         }
-        self.request_unchecked(peer, protocol, bytes, timeout).await
+        self.exchange(peer, protocol, Ok(bytes), timeout).await
     }
 
-    /// As [`Self::request`], without checking our own side of the limit.
-    pub(crate) async fn request_unchecked(
+    /// Sends a request as it is, within its limits or not.
+    pub(crate) async fn exchange(
         &self,
         peer: Wallet,
         protocol: Protocol,
-        bytes: Vec<u8>,
+        request: codec::Message,
         timeout: Duration,
     ) -> Result<Vec<u8>, ExchangeError> {
         let peer = identity::peer_id_of(&peer).ok_or(ExchangeError::Unreachable)?;
@@ -284,7 +294,7 @@ impl SwarmHandle {
         self.send(Command::Request {
             peer,
             protocol,
-            bytes,
+            request,
             reply,
         })
         .await;
@@ -327,6 +337,12 @@ impl SwarmHandle {
     #[must_use]
     pub fn peer(&self, wallet: &Wallet) -> Option<PeerInfo> {
         self.read(|snapshot| snapshot.peers.get(wallet).cloned())
+    }
+
+    /// The marks of a peer, also of one that has gone.
+    #[must_use]
+    pub fn marks(&self, wallet: &Wallet) -> Option<MarkInfo> {
+        self.read(|snapshot| snapshot.marks.get(wallet).cloned())
     }
 
     /// Whether a peer is connected.

@@ -7,7 +7,6 @@
 
 use crate::core::directory::Applied;
 use crate::core::peers::Mark;
-use crate::exchange::ExchangeError;
 use crate::swarm::Acceptance;
 use talkoot_ledger::sync::SyncFault;
 use talkoot_ledger::{Admission, Entry, StructureError};
@@ -104,21 +103,6 @@ pub fn sync(fault: SyncFault) -> Mark {
         | SyncFault::NotServed
         | SyncFault::BadEntry
         | SyncFault::BadStructure => Mark::Invalid(fault.to_string()),
-    }
-}
-
-/// Whether a request failed because of what the peer sent. Its mark has been
-/// given where the frame was read.
-#[must_use]
-pub const fn is_peers_fault(error: &ExchangeError) -> bool {
-    match error {
-        ExchangeError::Frame(_) => true,
-        ExchangeError::Unreachable
-        | ExchangeError::Timeout
-        | ExchangeError::Closed
-        | ExchangeError::Unsupported
-        | ExchangeError::RequestTooLong(_)
-        | ExchangeError::Stopped => false,
     }
 }
 

@@ -48,6 +48,9 @@ pub enum Mark {
     /// with another hash.
     #[error("sent something invalid: {0}")]
     Invalid(String),
+    /// It broke a rule of a job on the data plane.
+    #[error("broke a rule of a job: {0}")]
+    Data(String),
 }
 
 impl Mark {
@@ -63,7 +66,8 @@ impl Mark {
             | Self::OutOfBounds(_)
             | Self::Signature
             | Self::OtherNetwork
-            | Self::Invalid(_) => 10,
+            | Self::Invalid(_)
+            | Self::Data(_) => 10,
         }
     }
 }

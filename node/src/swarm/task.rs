@@ -8,7 +8,9 @@
 use super::behaviour::Behaviour;
 use super::bootstrap::Bootstrap;
 use super::codec::Message;
-use super::{Acceptance, GossipReceipt, Snapshot, StartError, SwarmEvent, SwarmHandle, identity};
+use super::{
+    Acceptance, GossipReceipt, MarkInfo, Snapshot, StartError, SwarmEvent, SwarmHandle, identity,
+};
 use crate::clock;
 use crate::core::peers::{Mark, MarkBook, Sentence};
 use crate::exchange::{ExchangeError, Protocol, Topic};
@@ -52,7 +54,7 @@ pub(super) enum Command {
     Request {
         peer: PeerId,
         protocol: Protocol,
-        bytes: Vec<u8>,
+        request: Message,
         reply: oneshot::Sender<Result<Vec<u8>, ExchangeError>>,
     },
     Respond {
@@ -217,12 +219,12 @@ impl Task {
             Command::Request {
                 peer,
                 protocol,
-                bytes,
+                request,
                 reply,
             } => {
                 self.waiting.retain(|_, waiting| !waiting.is_closed());
                 let exchange = self.swarm.behaviour_mut().exchange(protocol);
-                let id = exchange.send_request(&peer, Ok(bytes));
+                let id = exchange.send_request(&peer, request);
                 self.waiting.insert((protocol, id), reply);
             }
             Command::Respond {
@@ -309,19 +311,24 @@ impl Task {
         }
     }
 
-    pub(super) fn show_marks(&mut self, wallet: &Wallet) {
-        let Some((marks, last)) = self
-            .marks
-            .get(wallet)
-            .map(|record| (record.marks, record.last.to_string()))
-        else {
+    pub(super) fn show_marks(&self, wallet: &Wallet) {
+        let Some(record) = self.marks.get(wallet) else {
             return;
+        };
+        let info = MarkInfo {
+            marks: record.marks,
+            last: record.last.to_string(),
         };
         self.write(|snapshot| {
             if let Some(peer) = snapshot.peers.get_mut(wallet) {
-                peer.marks = marks;
-                peer.last_mark = Some(last);
+                peer.marks = info.marks;
+                peer.last_mark = Some(info.last.clone());
             }
+            snapshot.marks.insert(*wallet, info);
+            // The book is bounded and forgets; so do we.
+            snapshot
+                .marks
+                .retain(|wallet, _| self.marks.get(wallet).is_some());
         });
     }
 

@@ -38,12 +38,15 @@ fn describe(ctx: &NodeContext, swarm: &SwarmHandle) -> Presence {
         .take(limits::ADDRESSES_MAX)
         .map(ToString::to_string)
         .collect();
+    // One number for all models: what the busiest of them could still take.
+    let free = models.iter().map(|model| model.worker.free_sessions());
+    let free_sessions = free.min().unwrap_or(0);
     Presence {
         software: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: addresses(swarm),
         data_addresses,
         served,
-        free_sessions: u16::try_from(ctx.limits.sessions_max).unwrap_or(u16::MAX),
+        free_sessions: u16::try_from(free_sessions).unwrap_or(u16::MAX),
         memory_bytes: ctx.limits.memory_bytes,
     }
 }

@@ -3,7 +3,7 @@
 
 use super::peer::{Node, Rogue, key, until};
 use crate::core::peers::Mark;
-use crate::exchange::{Protocol, Topic};
+use crate::exchange::{FrameFault, Protocol, Topic};
 use crate::swarm::SwarmEvent;
 use std::time::Duration;
 use talkoot_ledger::{Entry, kinds};
@@ -104,8 +104,7 @@ async fn rubbish_in_gossip_is_marked_by_kind() {
     ];
     for (count, (topic, bytes, reason)) in (1..).zip(sent) {
         rogue.swarm.publish(topic, bytes).await;
-        let info = victim.marked(rogue.key.wallet(), count).await;
-        let last = info.last_mark.unwrap();
+        let last = victim.marked(rogue.key.wallet(), count).await;
         assert!(last.contains(reason), "{last} is not about {reason}");
     }
     rogue.swarm.publish(Topic::Presence, vec![0; 7]).await;
@@ -114,6 +113,35 @@ async fn rubbish_in_gossip_is_marked_by_kind() {
     })
     .await;
     goes_on(&victim).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_of_another_network_is_sent_away() {
+    let victim = Node::start(1, &[]).await;
+    let stray = key(53);
+    let elsewhere = NetworkId(Hash::from_bytes([1; 32]));
+    let settings = crate::swarm::SwarmSettings {
+        bootstrap: victim.addresses(),
+        ..Default::default()
+    };
+    let (swarm, mut events) = crate::swarm::start(&stray, elsewhere, &settings)
+        .await
+        .unwrap();
+    // It comes back with every pause of its bootstrap, until it is banned.
+    let last = victim.marked(stray.wallet(), 2).await;
+    assert_eq!(last, Mark::OtherNetwork.to_string());
+    let gone = async {
+        while let Some(event) = events.recv().await {
+            if matches!(event, SwarmEvent::Gone(wallet) if wallet == victim.wallet()) {
+                return;
+            }
+        }
+        panic!("the swarm ended");
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone)
+        .await
+        .unwrap();
+    swarm.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,8 +157,8 @@ async fn a_replayed_announcement_is_marked() {
         let bytes = announcement(&rogue.key, network, number, presence.to_payload());
         rogue.swarm.publish(Topic::Presence, bytes).await;
     }
-    let info = victim.marked(rogue.key.wallet(), 1).await;
-    assert_eq!(info.last_mark, Some(Mark::Replayed.to_string()));
+    let last = victim.marked(rogue.key.wallet(), 1).await;
+    assert_eq!(last, Mark::Replayed.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,23 +176,23 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
         length: 1,
     };
     let over = |protocol: Protocol| vec![0; protocol.request_bytes_max() + 1];
-    let sent: [(Protocol, Vec<u8>, &str); 8] = [
-        (Protocol::Sync, over(Protocol::Sync), "limit"),
-        (Protocol::Blob, over(Protocol::Blob), "limit"),
-        (Protocol::Presence, over(Protocol::Presence), "limit"),
-        (Protocol::Sync, vec![9; 40], "malformed"),
-        (Protocol::Sync, unsorted, "out of bounds"),
-        (Protocol::Blob, beyond.to_bytes(), "out of bounds"),
-        (Protocol::Blob, vec![1], "malformed"),
-        (Protocol::Presence, vec![1; 8], "malformed"),
+    let sent: [(Protocol, Result<Vec<u8>, FrameFault>, &str); 9] = [
+        (Protocol::Sync, Ok(over(Protocol::Sync)), "limit"),
+        (Protocol::Blob, Ok(over(Protocol::Blob)), "limit"),
+        (Protocol::Presence, Ok(over(Protocol::Presence)), "limit"),
+        (Protocol::Sync, Err(FrameFault::Truncated), "truncated"),
+        (Protocol::Sync, Ok(vec![9; 40]), "malformed"),
+        (Protocol::Sync, Ok(unsorted), "out of bounds"),
+        (Protocol::Blob, Ok(beyond.to_bytes()), "out of bounds"),
+        (Protocol::Blob, Ok(vec![1]), "malformed"),
+        (Protocol::Presence, Ok(vec![1; 8]), "malformed"),
     ];
-    for (count, (protocol, bytes, reason)) in (1..).zip(sent) {
+    for (count, (protocol, request, reason)) in (1..).zip(sent) {
         let asked = rogue
             .swarm
-            .request_unchecked(victim.wallet(), protocol, bytes, TIMEOUT);
+            .exchange(victim.wallet(), protocol, request, TIMEOUT);
         assert!(asked.await.is_err());
-        let info = victim.marked(rogue.key.wallet(), count).await;
-        let last = info.last_mark.unwrap();
+        let last = victim.marked(rogue.key.wallet(), count).await;
         assert!(last.contains(reason), "{last} is not about {reason}");
     }
     goes_on(&victim).await;
@@ -214,10 +242,10 @@ async fn marked_for(seed: u8, victim: &Node, answer: Answer) -> String {
             }
         }
     });
-    let info = victim.marked(wallet, 1).await;
+    let last = victim.marked(wallet, 1).await;
     swarm.shutdown().await;
     answering.abort();
-    info.last_mark.unwrap()
+    last
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,7 +334,6 @@ async fn a_false_blob_is_marked_and_fetched_elsewhere() {
         .fetch_blob(hash, &[liar, holder.wallet()])
         .await;
     assert_eq!(fetched, Ok(bytes));
-    let info = asker.marked(liar, 1).await;
-    assert!(info.last_mark.unwrap().contains("invalid"));
+    assert!(asker.marked(liar, 1).await.contains("invalid"));
     answering.abort();
 }

@@ -6,7 +6,7 @@ use crate::context::{LendingLimits, NodeContext, ServedModels};
 use crate::exchange::blobs::BlobStore;
 use crate::gossip::presence::Describe;
 use crate::gossip::{ControlPlane, presence};
-use crate::swarm::{self, PeerInfo, SwarmEvent, SwarmHandle, SwarmSettings};
+use crate::swarm::{self, SwarmEvent, SwarmHandle, SwarmSettings};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use talkoot_ledger::books::Books;
@@ -140,16 +140,14 @@ impl Node {
         id_of(&entry.unwrap())
     }
 
-    /// What is held against a peer, once there is anything.
-    pub(super) async fn marked(&self, peer: Wallet, marks: u32) -> PeerInfo {
+    /// The newest mark of a peer, once it has so many.
+    pub(super) async fn marked(&self, peer: Wallet, marks: u32) -> String {
+        let swarm = self.control.swarm();
         until(&format!("{marks} marks"), async || {
-            self.control
-                .swarm()
-                .peer(&peer)
-                .is_some_and(|info| info.marks >= marks)
+            swarm.marks(&peer).is_some_and(|info| info.marks >= marks)
         })
         .await;
-        self.control.swarm().peer(&peer).unwrap()
+        swarm.marks(&peer).unwrap().last
     }
 }
 
