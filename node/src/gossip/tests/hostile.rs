@@ -45,6 +45,9 @@ fn announcement(author: &Keypair, network: NetworkId, number: u64, payload: Vec<
         .to_bytes()
 }
 
+/// A request as it is, or a frame that is broken on the way.
+type Request = Result<Vec<u8>, FrameFault>;
+
 fn forged(mut bytes: Vec<u8>) -> Vec<u8> {
     *bytes.last_mut().unwrap() ^= 1;
     bytes
@@ -176,7 +179,7 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
         length: 1,
     };
     let over = |protocol: Protocol| vec![0; protocol.request_bytes_max() + 1];
-    let sent: [(Protocol, Result<Vec<u8>, FrameFault>, &str); 9] = [
+    let sent: [(Protocol, Request, &str); 9] = [
         (Protocol::Sync, Ok(over(Protocol::Sync)), "limit"),
         (Protocol::Blob, Ok(over(Protocol::Blob)), "limit"),
         (Protocol::Presence, Ok(over(Protocol::Presence)), "limit"),
