@@ -81,21 +81,35 @@ impl Asker {
     async fn prepare(&self, request: &AskRequest) -> Result<Prepared, AskError> {
         let id = self.find_model(request.model.as_deref())?;
         let model = self.know_model(id).await?;
-        let invalid = |error: &dyn std::fmt::Display| AskError::new(ErrorCode::InvalidRequest, error.to_string());
+        let invalid = |error: &dyn std::fmt::Display| {
+            AskError::new(ErrorCode::InvalidRequest, error.to_string())
+        };
         let prompt_ids = match &request.prompt {
-            Prompt::Text(text) => model.asker.encode(text, true).map_err(|error| invalid(&error))?,
+            Prompt::Text(text) => model
+                .asker
+                .encode(text, true)
+                .map_err(|error| invalid(&error))?,
             Prompt::Chat(messages) => {
                 let messages: Vec<ChatMessage> = messages
                     .iter()
-                    .map(|message| ChatMessage { role: message.role.clone(), content: message.content.clone() })
+                    .map(|message| ChatMessage {
+                        role: message.role.clone(),
+                        content: message.content.clone(),
+                    })
                     .collect();
-                model.asker.encode_chat(&messages, true).map_err(|error| invalid(&error))?
+                model
+                    .asker
+                    .encode_chat(&messages, true)
+                    .map_err(|error| invalid(&error))?
             }
         };
         let context = model.card.shape.context;
         let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
         if prompt_tokens == 0 {
-            return Err(AskError::new(ErrorCode::InvalidRequest, "the prompt is empty"));
+            return Err(AskError::new(
+                ErrorCode::InvalidRequest,
+                "the prompt is empty",
+            ));
         }
         if prompt_tokens >= context {
             return Err(AskError::new(
@@ -106,15 +120,31 @@ impl Asker {
                 ),
             ));
         }
-        let asked = request.completion_tokens_max.unwrap_or(COMPLETION_TOKENS_DEFAULT);
+        let asked = request
+            .completion_tokens_max
+            .unwrap_or(COMPLETION_TOKENS_DEFAULT);
         if asked == 0 {
-            return Err(AskError::new(ErrorCode::InvalidRequest, "at least one completion token must be allowed"));
+            return Err(AskError::new(
+                ErrorCode::InvalidRequest,
+                "at least one completion token must be allowed",
+            ));
         }
         let sampling = sampling_of(request);
         sampling.check().map_err(|error| invalid(&error))?;
-        let stop_ids = if request.ignore_stop_ids { Vec::new() } else { model.asker.stop_ids().to_vec() };
+        let stop_ids = if request.ignore_stop_ids {
+            Vec::new()
+        } else {
+            model.asker.stop_ids().to_vec()
+        };
         let completion_tokens_max = asked.min(context - prompt_tokens);
-        Ok(Prepared { id, model, prompt_ids, completion_tokens_max, sampling, stop_ids })
+        Ok(Prepared {
+            id,
+            model,
+            prompt_ids,
+            completion_tokens_max,
+            sampling,
+            stop_ids,
+        })
     }
 
     /// The model that a name, an id or a unique beginning of an id means.
@@ -131,7 +161,9 @@ impl Asker {
         };
         let matching: BTreeSet<ModelId> = listed
             .iter()
-            .filter(|(id, name)| name == asked || (asked.len() >= 4 && id.to_string().starts_with(asked)))
+            .filter(|(id, name)| {
+                name == asked || (asked.len() >= 4 && id.to_string().starts_with(asked))
+            })
             .map(|(id, _)| *id)
             .collect();
         let mut matching = matching.into_iter();
@@ -144,10 +176,16 @@ impl Asker {
             (None, _) => {
                 let names: BTreeSet<&str> = listed.iter().map(|(_, name)| name.as_str()).collect();
                 let known = names.into_iter().collect::<Vec<_>>().join(", ");
-                let known = if known.is_empty() { "none".to_owned() } else { known };
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known
+                };
                 Err(AskError::new(
                     ErrorCode::NotFound,
-                    format!("no model \"{asked}\" is known here; known: {known} (`talkoot models`)"),
+                    format!(
+                        "no model \"{asked}\" is known here; known: {known} (`talkoot models`)"
+                    ),
                 ))
             }
         }
@@ -155,8 +193,12 @@ impl Asker {
 
     /// Models that somebody serves or that are here, with their names.
     fn listed(&self) -> Vec<(ModelId, String)> {
-        let mut listed: Vec<(ModelId, String)> =
-            self.models.locals().into_iter().map(|model| (model.id, model.card.name)).collect();
+        let mut listed: Vec<(ModelId, String)> = self
+            .models
+            .locals()
+            .into_iter()
+            .map(|model| (model.id, model.card.name))
+            .collect();
         for (_, served) in self.served() {
             if !listed.iter().any(|(id, _)| *id == served.model) {
                 listed.push((served.model, served.name));
@@ -172,7 +214,11 @@ impl Asker {
         self.control.directory().read(|directory, now_ms| {
             let present = directory.present(now_ms);
             let all = present.flat_map(|(wallet, present)| {
-                present.presence.served.iter().map(|served| (*wallet, served.clone()))
+                present
+                    .presence
+                    .served
+                    .iter()
+                    .map(|served| (*wallet, served.clone()))
             });
             all.collect()
         })
@@ -180,7 +226,9 @@ impl Asker {
 
     fn data_addresses(&self, wallet: Wallet) -> Vec<SocketAddr> {
         self.control.directory().read(|directory, now_ms| {
-            directory.get(&wallet, now_ms).map_or_else(Vec::new, |present| present.data_addresses())
+            directory
+                .get(&wallet, now_ms)
+                .map_or_else(Vec::new, |present| present.data_addresses())
         })
     }
 
@@ -194,16 +242,24 @@ impl Asker {
         if let Some(model) = self.models.known(id) {
             return Ok(model);
         }
-        let fetched = crate::models::fetch(id, &self.control).await.map_err(|error| {
-            AskError::new(ErrorCode::NoRoute, format!("cannot learn how to ask model {}: {error}", id.short()))
-        })?;
+        let fetched = crate::models::fetch(id, &self.control)
+            .await
+            .map_err(|error| {
+                AskError::new(
+                    ErrorCode::NoRoute,
+                    format!("cannot learn how to ask model {}: {error}", id.short()),
+                )
+            })?;
         self.models.remember(id, fetched.clone());
         Ok(fetched)
     }
 
     /// Layers of a model and everyone who could compute some, we included.
     fn candidates(&self, id: ModelId, excluded: &BTreeSet<Wallet>) -> (u32, Vec<Candidate>) {
-        let mut layers = self.models.known(id).map_or(0, |model| model.card.shape.layers);
+        let mut layers = self
+            .models
+            .known(id)
+            .map_or(0, |model| model.card.shape.layers);
         let mut candidates = Vec::new();
         if let Some(own) = self.ctx.served.get(id) {
             candidates.push(Candidate {
@@ -220,14 +276,23 @@ impl Asker {
                     wallet,
                     range: served.range,
                     layers_per_second: served.layers_per_second,
-                    rtt_us: self.control.swarm().peer(&wallet).and_then(|peer| peer.rtt_us).unwrap_or(0),
+                    rtt_us: self
+                        .control
+                        .swarm()
+                        .peer(&wallet)
+                        .and_then(|peer| peer.rtt_us)
+                        .unwrap_or(0),
                 });
             }
         }
         (layers, candidates)
     }
 
-    fn route(&self, prepared: &Prepared, excluded: &BTreeSet<Wallet>) -> Result<Vec<RouteStage>, AskError> {
+    fn route(
+        &self,
+        prepared: &Prepared,
+        excluded: &BTreeSet<Wallet>,
+    ) -> Result<Vec<RouteStage>, AskError> {
         let layers = prepared.model.card.shape.layers;
         let (_, candidates) = self.candidates(prepared.id, excluded);
         let stages = route::cheapest_route(layers, &candidates).map_err(|error| {
@@ -244,7 +309,11 @@ impl Asker {
         let stage = |stage: route::Stage| RouteStage {
             wallet: stage.wallet,
             range: stage.range,
-            addresses: if stage.wallet == me { Vec::new() } else { self.data_addresses(stage.wallet) },
+            addresses: if stage.wallet == me {
+                Vec::new()
+            } else {
+                self.data_addresses(stage.wallet)
+            },
         };
         Ok(stages.into_iter().map(stage).collect())
     }
@@ -268,7 +337,12 @@ impl Asker {
         let mut attempt = 0;
         loop {
             let route = self.route(prepared, &BTreeSet::new())?;
-            let observer = TextObserver::new(prepared_views(prepared, &route), &prepared.model.asker, request, sender);
+            let observer = TextObserver::new(
+                prepared_views(prepared, &route),
+                &prepared.model.asker,
+                request,
+                sender,
+            );
             let job = JobRequest {
                 card: prepared.model.card.clone(),
                 route: route.clone(),
@@ -278,7 +352,12 @@ impl Asker {
                 stop_ids: prepared.stop_ids.clone(),
                 hidden_dtype: DType::F32,
             };
-            let running = submit(self.data.clone(), job, Box::new(observer), cancelled.clone());
+            let running = submit(
+                self.data.clone(),
+                job,
+                Box::new(observer),
+                cancelled.clone(),
+            );
             tokio::pin!(running);
             let outcome = tokio::select! {
                 outcome = &mut running => outcome,

@@ -40,6 +40,8 @@ pub enum Protocol {
     Blob,
     /// Held announcements.
     Presence,
+    /// A newcomer's ticket.
+    Join,
 }
 
 impl Protocol {
@@ -50,6 +52,7 @@ impl Protocol {
             Self::Sync => version::sync_protocol(network),
             Self::Blob => version::blob_protocol(network),
             Self::Presence => version::presence_protocol(network),
+            Self::Join => version::join_protocol(network),
         }
     }
 
@@ -60,6 +63,7 @@ impl Protocol {
             // Wants are 40 bytes each.
             Self::Sync => limits::SYNC_ITEMS_MAX * 40 + 64,
             Self::Blob | Self::Presence => 64,
+            Self::Join => limits::JOIN_BYTES_MAX,
         }
     }
 
@@ -70,6 +74,7 @@ impl Protocol {
             Self::Sync => limits::SYNC_BYTES_MAX,
             Self::Blob => limits::BLOB_RANGE_BYTES_MAX + 64,
             Self::Presence => limits::PRESENCE_BYTES_MAX,
+            Self::Join => limits::JOIN_BYTES_MAX,
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::context::NodeContext;
 use crate::core::directory::Directory;
 use crate::exchange::blobs::{self, BlobStore, FetchError};
 use crate::swarm::{self, StartError, SwarmHandle, SwarmSettings};
-use std::sync::{Arc, PoisonError, RwLock};
+use futures::future::BoxFuture;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use talkoot_ledger::sync::SyncInput;
+use talkoot_protocol::join::{JoinRequest, JoinResponse};
 use talkoot_protocol::{Hash, Wallet};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -45,6 +47,18 @@ impl SharedDirectory {
     }
 }
 
+/// Decides about newcomers that present a ticket.
+pub type WelcomeDesk =
+    Box<dyn Fn(Wallet, JoinRequest) -> BoxFuture<'static, JoinResponse> + Send + Sync>;
+
+struct Desk(WelcomeDesk);
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
 /// What all tasks hold.
 #[derive(Debug, Clone)]
 struct Shared {
@@ -52,6 +66,7 @@ struct Shared {
     swarm: SwarmHandle,
     directory: SharedDirectory,
     blobs: BlobStore,
+    desk: Arc<OnceLock<Desk>>,
 }
 
 /// The running control plane.
@@ -89,6 +104,7 @@ impl ControlPlane {
             swarm,
             directory: SharedDirectory::default(),
             blobs,
+            desk: Arc::default(),
         };
         let (announce, announce_now) = watch::channel(());
         let (entries, entries_in) = mpsc::channel(QUEUE_MAX);
@@ -133,6 +149,12 @@ impl ControlPlane {
     #[must_use]
     pub const fn blobs(&self) -> &BlobStore {
         &self.shared.blobs
+    }
+
+    /// Sets who decides about newcomers; until then they are told to come back.
+    /// The first call counts.
+    pub fn welcome_with(&self, desk: WelcomeDesk) {
+        self.shared.desk.set(Desk(desk)).ok();
     }
 
     /// Announces what we serve now, rather than within a quarter of a second.

@@ -49,8 +49,14 @@ pub fn make_ticket(
     nonce: u64,
     line_ugft: u64,
 ) -> Result<String, TicketError> {
-    let ticket =
-        Ticket { inviter: key.wallet(), genesis: genesis.to_bytes(), addresses, expires_ms, nonce, line_ugft };
+    let ticket = Ticket {
+        inviter: key.wallet(),
+        genesis: genesis.to_bytes(),
+        addresses,
+        expires_ms,
+        nonce,
+        line_ugft,
+    };
     Ok(ticket::to_text(&Verified::sign(ticket, key, genesis.id())?))
 }
 
@@ -82,7 +88,12 @@ impl Invites {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(InviteError::Io { path: path.to_owned(), source }),
+            Err(source) => {
+                return Err(InviteError::Io {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         };
         let used = text
             .lines()
@@ -91,7 +102,10 @@ impl Invites {
                 Some((nonce.parse().ok()?, wallet.parse().ok()?))
             })
             .collect();
-        Ok(Self { path: path.to_owned(), used })
+        Ok(Self {
+            path: path.to_owned(),
+            used,
+        })
     }
 
     /// Judges a ticket that `newcomer` presents, and remembers it as used.
@@ -119,12 +133,20 @@ impl Invites {
             None => {}
         }
         self.remember(ticket.nonce, newcomer)
-            .map_err(|source| InviteError::Io { path: self.path.clone(), source })?;
-        Ok(Welcome::Admit { line_ugft: ticket.line_ugft })
+            .map_err(|source| InviteError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(Welcome::Admit {
+            line_ugft: ticket.line_ugft,
+        })
     }
 
     fn remember(&mut self, nonce: u64, newcomer: Wallet) -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)?;
         file.write_all(format!("{nonce} {newcomer}\n").as_bytes())?;
         file.sync_data()?;
         self.used.insert(nonce, newcomer);
@@ -139,8 +161,14 @@ mod tests {
 
     fn network(name: &str) -> (Keypair, Genesis) {
         let key = Keypair::from_seed(&[7; 32]);
-        let founder = Founder { wallet: key.wallet(), line_ugft: 1000 };
-        (key, Genesis::new(name, 1, Policy::default(), vec![founder]).unwrap())
+        let founder = Founder {
+            wallet: key.wallet(),
+            line_ugft: 1000,
+        };
+        (
+            key,
+            Genesis::new(name, 1, Policy::default(), vec![founder]).unwrap(),
+        )
     }
 
     #[test]
@@ -149,13 +177,29 @@ mod tests {
         let path = directory.path().join("invites");
         let (key, genesis) = network("home");
         let me = key.wallet();
-        let text = make_ticket(&key, &genesis, vec!["/ip4/127.0.0.1/udp/1".into()], 100, 5, 10).unwrap();
+        let text = make_ticket(
+            &key,
+            &genesis,
+            vec!["/ip4/127.0.0.1/udp/1".into()],
+            100,
+            5,
+            10,
+        )
+        .unwrap();
         let [first, second] = [1, 2].map(|byte| Wallet::from_bytes([byte; 32]));
         let mut invites = Invites::open(&path).unwrap();
-        assert_eq!(invites.redeem(&text, first, me, &genesis, 50).unwrap(), Welcome::Admit { line_ugft: 10 });
+        assert_eq!(
+            invites.redeem(&text, first, me, &genesis, 50).unwrap(),
+            Welcome::Admit { line_ugft: 10 }
+        );
         let mut invites = Invites::open(&path).unwrap();
-        assert_eq!(invites.redeem(&text, first, me, &genesis, 50).unwrap(), Welcome::AlreadyAdmitted);
-        assert!(matches!(invites.redeem(&text, second, me, &genesis, 50), Err(InviteError::Used(by)) if by == first));
+        assert_eq!(
+            invites.redeem(&text, first, me, &genesis, 50).unwrap(),
+            Welcome::AlreadyAdmitted
+        );
+        assert!(
+            matches!(invites.redeem(&text, second, me, &genesis, 50), Err(InviteError::Used(by)) if by == first)
+        );
         assert!(matches!(
             invites.redeem(&text, first, me, &genesis, 100),
             Err(InviteError::Ticket(TicketError::Expired))
@@ -168,13 +212,18 @@ mod tests {
         let mut invites = Invites::open(&directory.path().join("invites")).unwrap();
         let (key, genesis) = network("home");
         let (_, other) = network("elsewhere");
-        let text = make_ticket(&key, &genesis, vec!["/ip4/127.0.0.1/udp/1".into()], 0, 5, 0).unwrap();
+        let text =
+            make_ticket(&key, &genesis, vec!["/ip4/127.0.0.1/udp/1".into()], 0, 5, 0).unwrap();
         let newcomer = Wallet::from_bytes([1; 32]);
         let refused = invites.redeem(&text, newcomer, newcomer, &genesis, 0);
         assert!(matches!(refused, Err(InviteError::OtherInviter(_))));
         let refused = invites.redeem(&text, newcomer, key.wallet(), &other, 0);
         assert!(matches!(refused, Err(InviteError::OtherNetwork)));
         let cut = &text[..text.len() - 3];
-        assert!(invites.redeem(cut, newcomer, key.wallet(), &genesis, 0).is_err());
+        assert!(
+            invites
+                .redeem(cut, newcomer, key.wallet(), &genesis, 0)
+                .is_err()
+        );
     }
 }

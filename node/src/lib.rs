@@ -6,6 +6,7 @@
 //! in [`swarm`], quinn in [`data`], axum in [`http`], clap in [`cli`].
 
 pub mod api;
+pub mod ask;
 pub mod books;
 pub mod cli;
 pub mod client;
@@ -19,10 +20,14 @@ pub mod exit;
 pub mod gossip;
 pub mod home;
 pub mod http;
+pub mod invites;
 pub mod jobs;
+pub mod models;
 pub mod node;
 pub mod settings;
+pub mod settlement;
 pub mod swarm;
 pub mod telemetry;
 pub mod units;
 pub mod validate;
+pub mod views;

@@ -16,7 +16,6 @@ use talkoot_protocol::{Hash, ModelCard, ModelId, Wallet};
 use crate::exchange::blobs::{BlobStore, FetchError};
 use crate::gossip::ControlPlane;
 
-
 /// A checkpoint that is here.
 #[derive(Debug, Clone)]
 pub struct LocalModel {
@@ -57,7 +56,11 @@ impl LocalModel {
     /// # Errors
     /// [`ModelError`]; the embedded files are tested, so this is a bug.
     pub fn demo() -> Result<Self, ModelError> {
-        Self::of(Checkpoint::from_files(&demo::files()), demo::NAME, "embedded demo model")
+        Self::of(
+            Checkpoint::from_files(&demo::files()),
+            demo::NAME,
+            "embedded demo model",
+        )
     }
 
     /// Opens a Hugging Face directory. Its name is the directory's.
@@ -69,7 +72,10 @@ impl LocalModel {
         let full = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let name: String = full
             .file_name()
-            .map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+            .map_or_else(
+                || "model".to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            )
             .chars()
             .take(48)
             .collect();
@@ -81,11 +87,22 @@ impl LocalModel {
         name: &str,
         path: &str,
     ) -> Result<Self, ModelError> {
-        let wrong = |source| ModelError::Checkpoint { path: path.to_owned(), source };
+        let wrong = |source| ModelError::Checkpoint {
+            path: path.to_owned(),
+            source,
+        };
         let checkpoint = opened.map_err(wrong)?;
         let card = checkpoint.card(name).map_err(wrong)?;
-        let asker = checkpoint.asker().map_err(|source| ModelError::Asker { path: path.to_owned(), source })?;
-        Ok(Self { id: card.id(), card, checkpoint: Arc::new(checkpoint), asker: Arc::new(asker) })
+        let asker = checkpoint.asker().map_err(|source| ModelError::Asker {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            id: card.id(),
+            card,
+            checkpoint: Arc::new(checkpoint),
+            asker: Arc::new(asker),
+        })
     }
 }
 
@@ -115,12 +132,18 @@ impl Models {
         let made = model
             .checkpoint
             .blobs()
-            .map_err(|source| ModelError::Checkpoint { path: model.card.name.clone(), source })?;
+            .map_err(|source| ModelError::Checkpoint {
+                path: model.card.name.clone(),
+                source,
+            })?;
         self.blobs.insert(model.card.to_bytes().into());
         for blob in made.values() {
             self.blobs.insert(blob.to_vec().into());
         }
-        self.local.write().unwrap_or_else(PoisonError::into_inner).insert(model.id, model);
+        self.local
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(model.id, model);
         Ok(())
     }
 
@@ -133,13 +156,22 @@ impl Models {
     /// A checkpoint that is here.
     #[must_use]
     pub fn local(&self, id: ModelId) -> Option<LocalModel> {
-        self.local.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.local
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
     }
 
     /// All checkpoints that are here.
     #[must_use]
     pub fn locals(&self) -> Vec<LocalModel> {
-        self.local.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.local
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// What can be asked without fetching anything: a checkpoint of ours or a
@@ -147,17 +179,26 @@ impl Models {
     #[must_use]
     pub fn known(&self, id: ModelId) -> Option<RemoteModel> {
         if let Some(local) = self.local(id) {
-            return Some(RemoteModel { card: local.card, asker: local.asker });
+            return Some(RemoteModel {
+                card: local.card,
+                asker: local.asker,
+            });
         }
-        self.remote.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.remote
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
     }
 
     /// Remembers a model of others.
     pub fn remember(&self, id: ModelId, model: RemoteModel) {
-        self.remote.write().unwrap_or_else(PoisonError::into_inner).insert(id, model);
+        self.remote
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, model);
     }
 }
-
 
 /// Why a model of others could not be learned.
 #[derive(Debug, thiserror::Error)]
@@ -182,9 +223,14 @@ pub enum LearnError {
 /// # Errors
 /// [`LearnError`].
 pub async fn fetch(id: ModelId, control: &ControlPlane) -> Result<RemoteModel, LearnError> {
-    let providers = control.directory().read(|directory, now_ms| directory.providers(id, now_ms));
+    let providers = control
+        .directory()
+        .read(|directory, now_ms| directory.providers(id, now_ms));
     let candidates: Vec<Wallet> = providers.iter().map(|provider| provider.wallet).collect();
-    let card_blob = providers.first().map(|provider| provider.served.card).ok_or(LearnError::Nobody)?;
+    let card_blob = providers
+        .first()
+        .map(|provider| provider.served.card)
+        .ok_or(LearnError::Nobody)?;
     let bytes = control.fetch_blob(card_blob, &candidates).await?;
     let card = ModelCard::decode(&bytes).map_err(|_| LearnError::Card)?;
     if card.id() != id {
@@ -198,5 +244,8 @@ pub async fn fetch(id: ModelId, control: &ControlPlane) -> Result<RemoteModel, L
         Some(control.fetch_blob(card.template, &candidates).await?)
     };
     let asker = AskerModel::from_blobs(&config, &tokenizer, template.as_deref())?;
-    Ok(RemoteModel { card, asker: Arc::new(asker) })
+    Ok(RemoteModel {
+        card,
+        asker: Arc::new(asker),
+    })
 }

@@ -11,8 +11,8 @@ mod welcome;
 pub use start::{NodeParts, start};
 
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest, InviteView,
-    ModelView, PeerView, SCHEMA, ServedView, StatusView,
+    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest,
+    InviteView, ModelView, PeerView, SCHEMA, ServedView, StatusView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
@@ -60,8 +60,16 @@ impl From<BooksGone> for AskError {
 }
 
 impl NodeHandle {
-    async fn ledger<R: Send + 'static>(&self, read: impl FnOnce(&Ledger) -> R + Send + 'static) -> Answer<R> {
-        Ok(self.0.ctx.books.with(move |books| read(books.ledger())).await?)
+    async fn ledger<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Ledger) -> R + Send + 'static,
+    ) -> Answer<R> {
+        Ok(self
+            .0
+            .ctx
+            .books
+            .with(move |books| read(books.ledger()))
+            .await?)
     }
 
     /// `status`.
@@ -73,7 +81,11 @@ impl NodeHandle {
         let wallet = ctx.wallet();
         let read = ctx.books.with(move |books| {
             let ledger = books.ledger();
-            (views::balance(ledger, wallet), views::chain(ledger), signing(books.signing()))
+            (
+                views::balance(ledger, wallet),
+                views::chain(ledger),
+                signing(books.signing()),
+            )
         });
         let (balance, chain, signing) = read.await?;
         let models = self.model_views();
@@ -83,7 +95,8 @@ impl NodeHandle {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wallet: wallet.to_string(),
-            peer_id: swarm::identity::peer_id_of(&wallet).map_or_else(String::new, |peer| peer.to_string()),
+            peer_id: swarm::identity::peer_id_of(&wallet)
+                .map_or_else(String::new, |peer| peer.to_string()),
             network: ctx.genesis.name.clone(),
             network_id: ctx.network.to_string(),
             ready: models.iter().any(is_covered),
@@ -111,7 +124,12 @@ impl NodeHandle {
     }
 
     fn data_addresses(&self) -> Vec<String> {
-        let addresses = self.0.ctx.data_addresses.read().unwrap_or_else(PoisonError::into_inner);
+        let addresses = self
+            .0
+            .ctx
+            .data_addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -123,21 +141,38 @@ impl NodeHandle {
     pub async fn peers(&self) -> Answer<Vec<PeerView>> {
         let directory = self.0.control.directory();
         let view = |peer: swarm::PeerInfo| {
-            let presence = directory
-                .read(|directory, now_ms| directory.get(&peer.wallet, now_ms).map(|present| present.presence.clone()));
+            let presence = directory.read(|directory, now_ms| {
+                directory
+                    .get(&peer.wallet, now_ms)
+                    .map(|present| present.presence.clone())
+            });
             let data = self.0.data.marks().of(peer.wallet);
             PeerView {
                 wallet: peer.wallet.to_string(),
                 peer_id: peer.peer_id,
                 address: peer.address,
                 rtt_us: peer.rtt_us,
-                software: presence.as_ref().map(|presence| presence.software.clone()).or(peer.software),
-                serving: presence.map_or_else(Vec::new, |presence| presence.served.iter().map(served_view).collect()),
+                software: presence
+                    .as_ref()
+                    .map(|presence| presence.software.clone())
+                    .or(peer.software),
+                serving: presence.map_or_else(Vec::new, |presence| {
+                    presence.served.iter().map(served_view).collect()
+                }),
                 marks: peer.marks.saturating_add(data.count),
-                last_mark: peer.last_mark.or_else(|| (data.count > 0).then_some(data.last)),
+                last_mark: peer
+                    .last_mark
+                    .or_else(|| (data.count > 0).then_some(data.last)),
             }
         };
-        Ok(self.0.control.swarm().peers().into_iter().map(view).collect())
+        Ok(self
+            .0
+            .control
+            .swarm()
+            .peers()
+            .into_iter()
+            .map(view)
+            .collect())
     }
 
     /// `models`.
@@ -157,7 +192,10 @@ impl NodeHandle {
         for local in self.0.models.locals() {
             ranges.entry(local.id).or_default();
         }
-        let mut views: Vec<ModelView> = ranges.iter().map(|(id, served)| self.model_view(*id, served)).collect();
+        let mut views: Vec<ModelView> = ranges
+            .iter()
+            .map(|(id, served)| self.model_view(*id, served))
+            .collect();
         views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         views
     }
@@ -167,7 +205,10 @@ impl NodeHandle {
     fn model_view(&self, id: ModelId, served: &[Served]) -> ModelView {
         let card = self.0.models.known(id).map(|model| model.card);
         let announced = served.first();
-        let layers = card.as_ref().map_or_else(|| announced.map_or(0, |one| one.layers), |card| card.shape.layers);
+        let layers = card.as_ref().map_or_else(
+            || announced.map_or(0, |one| one.layers),
+            |card| card.shape.layers,
+        );
         let price = card.as_ref().and_then(|card| self.price(card));
         ModelView {
             id: id.to_string(),
@@ -176,10 +217,13 @@ impl NodeHandle {
                 |card| card.name.clone(),
             ),
             layers,
-            dtype: card.as_ref().map_or_else(String::new, |card| card.dtype.name().to_owned()),
-            context: card
+            dtype: card
                 .as_ref()
-                .map_or_else(|| announced.map_or(0, |one| one.context), |card| card.shape.context),
+                .map_or_else(String::new, |card| card.dtype.name().to_owned()),
+            context: card.as_ref().map_or_else(
+                || announced.map_or(0, |one| one.context),
+                |card| card.shape.context,
+            ),
             coverage: route::coverage(layers, served.iter().map(|one| one.range)),
             price_ugft_per_token: price.unwrap_or(0),
             local: self.0.models.local(id).is_some(),
@@ -200,7 +244,9 @@ impl NodeHandle {
     pub async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         let ctx = &self.0.ctx;
         let wallet = ctx.wallet();
-        let available = self.ledger(move |ledger| ledger.available(wallet).0).await?;
+        let available = self
+            .ledger(move |ledger| ledger.available(wallet).0)
+            .await?;
         if i128::from(request.line_ugft) > available {
             let message = format!(
                 "a line of {} µGFT cannot be passed on: {available} µGFT are available (`talkoot status`)",
@@ -208,10 +254,18 @@ impl NodeHandle {
             );
             return Err(AskError::new(ErrorCode::InsufficientCredits, message));
         }
-        let addresses: Vec<String> = self.0.control.swarm().listeners().into_iter().take(TICKET_ADDRESSES).collect();
+        let addresses: Vec<String> = self
+            .0
+            .control
+            .swarm()
+            .listeners()
+            .into_iter()
+            .take(TICKET_ADDRESSES)
+            .collect();
         let expires_ms = clock::now_ms().saturating_add(request.ttl_ms);
         let mut nonce = [0_u8; 8];
-        crate::home::fill_random(&mut nonce).map_err(|error| AskError::new(ErrorCode::Internal, error.to_string()))?;
+        crate::home::fill_random(&mut nonce)
+            .map_err(|error| AskError::new(ErrorCode::Internal, error.to_string()))?;
         let ticket = invites::make_ticket(
             &ctx.key,
             &ctx.genesis,
@@ -221,7 +275,12 @@ impl NodeHandle {
             request.line_ugft,
         )
         .map_err(|error| AskError::new(ErrorCode::Internal, error.to_string()))?;
-        Ok(InviteView { schema: SCHEMA, ticket, expires_ms, line_ugft: request.line_ugft })
+        Ok(InviteView {
+            schema: SCHEMA,
+            ticket,
+            expires_ms,
+            line_ugft: request.line_ugft,
+        })
     }
 
     /// The newest `count` entries before position `before` (or the end), oldest
@@ -230,7 +289,8 @@ impl NodeHandle {
     /// # Errors
     /// [`AskError`] when the node is stopping.
     pub async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
-        self.ledger(move |ledger| views::entries(ledger, before, count)).await
+        self.ledger(move |ledger| views::entries(ledger, before, count))
+            .await
     }
 
     /// One entry by its id or a unique beginning of it.
@@ -273,7 +333,11 @@ impl NodeHandle {
     }
 
     /// Waits for the stop and takes the parts down in order.
-    async fn run_until_stopped(self, mut stop: watch::Receiver<bool>, stopped: watch::Sender<bool>) {
+    async fn run_until_stopped(
+        self,
+        mut stop: watch::Receiver<bool>,
+        stopped: watch::Sender<bool>,
+    ) {
         drop(stop.wait_for(|stop| *stop).await);
         self.0.data.begin_shutdown();
         self.0.control.shutdown().await;
@@ -304,7 +368,9 @@ fn readiness(models: &[ModelView]) -> Vec<String> {
         return Vec::new();
     }
     if models.is_empty() {
-        return vec!["nobody serves a model yet: start a node that does, or wait for one".to_owned()];
+        return vec![
+            "nobody serves a model yet: start a node that does, or wait for one".to_owned(),
+        ];
     }
     let gaps = |model: &ModelView| {
         let missing: Vec<String> = (0_u32..)
@@ -312,12 +378,20 @@ fn readiness(models: &[ModelView]) -> Vec<String> {
             .filter(|(_, count)| **count == 0)
             .map(|(layer, _)| layer.to_string())
             .collect();
-        format!("{}: nobody serves layers {}", model.name, missing.join(", "))
+        format!(
+            "{}: nobody serves layers {}",
+            model.name,
+            missing.join(", ")
+        )
     };
     models.iter().map(gaps).collect()
 }
 
 /// Whether we may sign, in words.
 fn signing(state: &SigningState) -> String {
-    if state.is_active() { "active".to_owned() } else { format!("not now: {state:?}") }
+    if state.is_active() {
+        "active".to_owned()
+    } else {
+        format!("not now: {state:?}")
+    }
 }

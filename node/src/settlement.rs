@@ -34,13 +34,19 @@ impl BookedJobs {
 
     async fn admit(&self, entry: Verified<Entry>) -> Result<(), LedgerError> {
         let (id, from) = (id_of(&entry), entry.author);
-        let admissions = self.books.admit(vec![entry], Some(from)).await.map_err(|error| match error {
-            AdmitError::Gone(_) => LedgerError::Closed,
-            AdmitError::Journal(error) => LedgerError::Refused(error.to_string()),
-        })?;
+        let admissions = self
+            .books
+            .admit(vec![entry], Some(from))
+            .await
+            .map_err(|error| match error {
+                AdmitError::Gone(_) => LedgerError::Closed,
+                AdmitError::Journal(error) => LedgerError::Refused(error.to_string()),
+            })?;
         match admissions.first() {
             Some(Admission::Refused(refusal)) => Err(LedgerError::Refused(format!("{refusal:?}"))),
-            Some(Admission::Pending { .. }) if !self.books.wait_known(id, Some(from), PARENTS_WAIT).await => {
+            Some(Admission::Pending { .. })
+                if !self.books.wait_known(id, Some(from), PARENTS_WAIT).await =>
+            {
                 Err(LedgerError::Missing)
             }
             _ => Ok(()),
@@ -67,8 +73,13 @@ fn refused(error: WriteError) -> LedgerError {
             reason: Reason::TooLittle,
             asked: Some(asked),
             available: Some(available),
-        }) => LedgerError::TooLittle { available_ugft: available.0, needed_ugft: u128::from(asked.0) },
-        WriteError::Author(AuthorError::NotSigning(state)) => LedgerError::NotSigning(format!("{state:?}")),
+        }) => LedgerError::TooLittle {
+            available_ugft: available.0,
+            needed_ugft: u128::from(asked.0),
+        },
+        WriteError::Author(AuthorError::NotSigning(state)) => {
+            LedgerError::NotSigning(format!("{state:?}"))
+        }
         WriteError::Author(error) => LedgerError::Refused(error.to_string()),
     }
 }
@@ -89,9 +100,17 @@ impl JobLedger for BookedJobs {
             let id = id_of(&entry);
             let held_ugft = match self.look(id, self.me).await? {
                 (Outcome::Reserved { held }, _) => u128::from(held.0),
-                (other, _) => return Err(LedgerError::Refused(format!("the reservation came to {other:?}"))),
+                (other, _) => {
+                    return Err(LedgerError::Refused(format!(
+                        "the reservation came to {other:?}"
+                    )));
+                }
             };
-            Ok(Reserved { job: JobId(id), entry: entry.to_bytes(), held_ugft })
+            Ok(Reserved {
+                job: JobId(id),
+                entry: entry.to_bytes(),
+                held_ugft,
+            })
         })
     }
 
@@ -101,15 +120,22 @@ impl JobLedger for BookedJobs {
                 .map_err(|error| LedgerError::Refused(error.to_string()))?;
             let reserve = match Payload::decode(entry.kind, &entry.payload) {
                 Ok(Some(Payload::Reserve(reserve))) => *reserve,
-                Ok(_) => return Err(LedgerError::Refused("the order is no reservation".to_owned())),
+                Ok(_) => {
+                    return Err(LedgerError::Refused(
+                        "the order is no reservation".to_owned(),
+                    ));
+                }
                 Err(error) => return Err(LedgerError::Refused(error.to_string())),
             };
             let (id, submitter) = (id_of(&entry), entry.author);
             self.admit(entry).await?;
             match self.look(id, submitter).await? {
-                (Outcome::Reserved { .. }, exposure_ugft) => {
-                    Ok(OrderView { job: JobId(id), submitter, reserve, exposure_ugft })
-                }
+                (Outcome::Reserved { .. }, exposure_ugft) => Ok(OrderView {
+                    job: JobId(id),
+                    submitter,
+                    reserve,
+                    exposure_ugft,
+                }),
                 (Outcome::Inert(reason), _) => Err(LedgerError::Refused(reason.to_string())),
                 (other, _) => Err(LedgerError::Refused(format!("the order came to {other:?}"))),
             }
@@ -118,7 +144,9 @@ impl JobLedger for BookedJobs {
 
     fn service_rate(&self, worker: Wallet) -> BoxFuture<'_, Result<u32, LedgerError>> {
         Box::pin(async move {
-            let rate = self.books.with(move |books| books.ledger().service_rate(worker));
+            let rate = self
+                .books
+                .with(move |books| books.ledger().service_rate(worker));
             rate.await.map_err(|_| LedgerError::Closed)
         })
     }
@@ -126,7 +154,8 @@ impl JobLedger for BookedJobs {
     fn frontier(&self, frontier: Frontier) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
             let job = frontier.job.0;
-            let draft = Draft::new(&Payload::Frontier(Box::new(frontier)), clock::now_ms()).citing(job);
+            let draft =
+                Draft::new(&Payload::Frontier(Box::new(frontier)), clock::now_ms()).citing(job);
             self.books.author(draft).await.map(drop).map_err(refused)
         })
     }

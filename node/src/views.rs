@@ -18,7 +18,10 @@ pub const ENTRIES_MAX: usize = 1000;
 /// Length and tip.
 #[must_use]
 pub fn chain(ledger: &Ledger) -> ChainView {
-    ChainView { length: ledger.length(), tip: ledger.tip().to_string() }
+    ChainView {
+        length: ledger.length(),
+        tip: ledger.tip().to_string(),
+    }
 }
 
 /// One wallet's books.
@@ -43,7 +46,11 @@ fn balance_of(ledger: &Ledger, account: &AccountView) -> BalanceView {
 pub fn balances(ledger: &Ledger) -> BalancesView {
     BalancesView {
         schema: SCHEMA,
-        balances: ledger.accounts().iter().map(|account| balance_of(ledger, account)).collect(),
+        balances: ledger
+            .accounts()
+            .iter()
+            .map(|account| balance_of(ledger, account))
+            .collect(),
         commons_ugft: u128::try_from(ledger.commons().0).unwrap_or(0),
         sum_ugft: ledger.sum().0,
         chain: chain(ledger),
@@ -54,12 +61,19 @@ pub fn balances(ledger: &Ledger) -> BalancesView {
 #[must_use]
 pub fn entries(ledger: &Ledger, before: Option<u64>, count: usize) -> EntriesView {
     let length = usize::try_from(ledger.length()).unwrap_or(usize::MAX);
-    let end = before.map_or(length, |before| usize::try_from(before).unwrap_or(usize::MAX).min(length));
+    let end = before.map_or(length, |before| {
+        usize::try_from(before).unwrap_or(usize::MAX).min(length)
+    });
     let start = end.saturating_sub(count.min(ENTRIES_MAX));
-    let views = ledger.entries(start).zip(ledger.links(start)).zip(start..end);
+    let views = ledger
+        .entries(start)
+        .zip(ledger.links(start))
+        .zip(start..end);
     EntriesView {
         schema: SCHEMA,
-        entries: views.map(|((entry, link), index)| entry_view(&entry, link.link, index)).collect(),
+        entries: views
+            .map(|((entry, link), index)| entry_view(&entry, link.link, index))
+            .collect(),
         chain: chain(ledger),
     }
 }
@@ -71,10 +85,14 @@ pub fn entries(ledger: &Ledger, before: Option<u64>, count: usize) -> EntriesVie
 pub fn entry(ledger: &Ledger, asked: &str) -> Result<EntryView, AskError> {
     let asked = asked.trim().to_ascii_lowercase();
     if asked.is_empty() || !asked.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let message = format!("\"{asked}\" is no entry id: give its hexadecimal digits, or the first few");
+        let message =
+            format!("\"{asked}\" is no entry id: give its hexadecimal digits, or the first few");
         return Err(AskError::new(ErrorCode::InvalidRequest, message));
     }
-    let mut found = ledger.links(0).enumerate().filter(|(_, link)| link.id.to_string().starts_with(&asked));
+    let mut found = ledger
+        .links(0)
+        .enumerate()
+        .filter(|(_, link)| link.id.to_string().starts_with(&asked));
     let (first, second) = (found.next(), found.next());
     let Some((index, link)) = first else {
         let message = format!("no entry {asked} is held here (`talkoot ledger ls`)");
@@ -84,7 +102,9 @@ pub fn entry(ledger: &Ledger, asked: &str) -> Result<EntryView, AskError> {
         let message = format!("several entries begin with {asked}; give more digits");
         return Err(AskError::new(ErrorCode::InvalidRequest, message));
     }
-    let held = ledger.view(&link.id).ok_or_else(|| AskError::new(ErrorCode::Internal, "the chain lost an entry"))?;
+    let held = ledger
+        .view(&link.id)
+        .ok_or_else(|| AskError::new(ErrorCode::Internal, "the chain lost an entry"))?;
     let mut view = entry_view(&held, link.link, index);
     view.bytes = Some(hex(&held.entry.to_bytes()));
     Ok(view)
@@ -99,8 +119,14 @@ fn entry_view(held: &talkoot_ledger::views::EntryView<'_>, link: Hash, index: us
     let payload = Payload::decode(entry.kind, &entry.payload);
     let (summary, fields) = match &payload {
         Ok(Some(payload)) => describe(entry.author, payload, &held.outcome),
-        Ok(None) => (format!("{} says something of a later version", entry.author.short()), Value::Null),
-        Err(error) => (format!("{} says something malformed", entry.author.short()), json!(error.to_string())),
+        Ok(None) => (
+            format!("{} says something of a later version", entry.author.short()),
+            Value::Null,
+        ),
+        Err(error) => (
+            format!("{} says something malformed", entry.author.short()),
+            json!(error.to_string()),
+        ),
     };
     EntryView {
         id: held.id.to_string(),
@@ -129,7 +155,11 @@ fn effect(outcome: &Outcome) -> String {
         Outcome::Noted => "ok".to_owned(),
         Outcome::Admitted { line, .. } => format!("passes on {line}"),
         Outcome::Reserved { held } => format!("holds {held}"),
-        Outcome::Paid { burned, earned, is_final } => {
+        Outcome::Paid {
+            burned,
+            earned,
+            is_final,
+        } => {
             let last = if *is_final { ", final" } else { "" };
             format!("burns {burned}, earns {earned}{last}")
         }
@@ -140,11 +170,19 @@ fn describe(author: Wallet, payload: &Payload, outcome: &Outcome) -> (String, Va
     let author = author.short();
     match payload {
         Payload::Admit(admit) => (
-            format!("{author} passes on a line of {} to {}", admit.line_ugft, admit.wallet.short()),
+            format!(
+                "{author} passes on a line of {} to {}",
+                admit.line_ugft,
+                admit.wallet.short()
+            ),
             json!({ "wallet": admit.wallet.to_string(), "line_ugft": admit.line_ugft.0 }),
         ),
         Payload::Reserve(reserve) => {
-            let offers: Vec<Value> = reserve.offers.iter().map(|offer| offer_fields(offer.claimed())).collect();
+            let offers: Vec<Value> = reserve
+                .offers
+                .iter()
+                .map(|offer| offer_fields(offer.claimed()))
+                .collect();
             let summary = format!(
                 "{author} orders {} prompt and up to {} completion tokens of model {} from {} stages",
                 reserve.prompt_tokens,
@@ -179,14 +217,24 @@ fn describe(author: Wallet, payload: &Payload, outcome: &Outcome) -> (String, Va
             (summary, frontier_fields(frontier))
         }
         Payload::Witness => (format!("{author} has seen what it cites"), json!({})),
-        Payload::Equivocation(_) => (format!("{author} shows two entries of one number"), json!({})),
+        Payload::Equivocation(_) => (
+            format!("{author} shows two entries of one number"),
+            json!({}),
+        ),
         Payload::Model(model) => match ModelCard::decode(&model.card) {
             Ok(card) => (
-                format!("{author} describes model {} ({})", card.name, card.id().short()),
+                format!(
+                    "{author} describes model {} ({})",
+                    card.name,
+                    card.id().short()
+                ),
                 json!({ "model": card.id().to_string(), "name": card.name, "family": card.family,
                         "layers": card.shape.layers, "dtype": card.dtype.name() }),
             ),
-            Err(error) => (format!("{author} describes no model"), json!(error.to_string())),
+            Err(error) => (
+                format!("{author} describes no model"),
+                json!(error.to_string()),
+            ),
         },
     }
 }

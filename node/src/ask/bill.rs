@@ -22,7 +22,10 @@ pub(super) struct Bill {
 impl Bill {
     /// The bill of a job among stages of our own wallet.
     pub(super) fn free() -> Self {
-        Self { settled: true, ..Self::default() }
+        Self {
+            settled: true,
+            ..Self::default()
+        }
     }
 
     /// What one stage earned, µGFT.
@@ -48,10 +51,16 @@ pub(super) async fn wait_settled(ctx: &NodeContext, job: JobId, wait: Duration) 
 }
 
 async fn read(ctx: &NodeContext, job: JobId) -> Option<Bill> {
-    let view = ctx.books.with(move |books| books.ledger().job(job)).await.ok()??;
+    let view = ctx
+        .books
+        .with(move |books| books.ledger().job(job))
+        .await
+        .ok()??;
     let foreign = || view.stages.iter().filter(|stage| !stage.is_own);
     Some(Bill {
-        earned: foreign().map(|stage| (stage.worker, stage.earned.0)).collect(),
+        earned: foreign()
+            .map(|stage| (stage.worker, stage.earned.0))
+            .collect(),
         burned_ugft: view.burned.0,
         commons_ugft: view.commons.0,
         held_ugft: view.held.0,

@@ -59,7 +59,11 @@ impl TextObserver {
             top: event
                 .top
                 .iter()
-                .map(|top| TopView { id: top.token, text: self.text_of(top.token), logprob: top.logprob })
+                .map(|top| TopView {
+                    id: top.token,
+                    text: self.text_of(top.token),
+                    logprob: top.logprob,
+                })
                 .collect(),
         }
     }
@@ -72,15 +76,29 @@ impl TextObserver {
             return (String::new(), true);
         };
         let ended_by_id = event.finish == Some(Finish::Stop);
-        let fresh = if ended_by_id { String::new() } else { detokenizer.push(event.token).unwrap_or_default() };
+        let fresh = if ended_by_id {
+            String::new()
+        } else {
+            detokenizer.push(event.token).unwrap_or_default()
+        };
         let mut text = stops.push(&fresh);
         if event.finish.is_some() && !stops.stopped() {
-            let rest = self.detokenizer.take().and_then(|last| last.finish().ok()).unwrap_or_default();
+            let rest = self
+                .detokenizer
+                .take()
+                .and_then(|last| last.finish().ok())
+                .unwrap_or_default();
             text.push_str(&stops.push(&rest));
         }
         let stopped = stops.stopped();
         if event.finish.is_some() && !stopped {
-            text.push_str(&self.stops.take().map(StopMatcher::finish).unwrap_or_default());
+            text.push_str(
+                &self
+                    .stops
+                    .take()
+                    .map(StopMatcher::finish)
+                    .unwrap_or_default(),
+            );
         }
         (text, stopped)
     }
@@ -111,8 +129,16 @@ impl JobObserver for TextObserver {
     fn token(&mut self, event: &TokenEvent) -> ControlFlow<()> {
         let (text, stopped) = self.advance(event);
         let ended_by_id = event.finish == Some(Finish::Stop);
-        let tokens = if ended_by_id { Vec::new() } else { vec![self.view(event)] };
+        let tokens = if ended_by_id {
+            Vec::new()
+        } else {
+            vec![self.view(event)]
+        };
         let flow = self.emit(text, tokens);
-        if stopped { ControlFlow::Break(()) } else { flow }
+        if stopped {
+            ControlFlow::Break(())
+        } else {
+            flow
+        }
     }
 }

@@ -16,10 +16,9 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home::{self, ApiFile, Home};
 use crate::http::{self, LateNode};
-use crate::node::NodeHandle;
+use crate::node::{self, NodeHandle, NodeParts};
 use crate::settings::{SOLO_LINE_UGFT, Settings};
 use crate::telemetry;
-use launch::Launch;
 use std::net::SocketAddr;
 use std::time::Duration;
 use stop::StopSignals;
@@ -48,7 +47,7 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     if is_first_start {
         home.mark_new(genesis.id())?;
     }
-    let launch = Launch {
+    let parts = NodeParts {
         ticket: join::stored_ticket(home, &genesis),
         is_new: home.is_new(genesis.id()),
         home: home.clone(),
@@ -59,7 +58,7 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(serve(launch, args.stop_with_stdin));
+    let result = runtime.block_on(serve(parts, args.stop_with_stdin));
     runtime.shutdown_timeout(RUNTIME_STOP);
     home.remove_api();
     result
@@ -95,19 +94,19 @@ fn network(home: &Home, ticket: Option<&str>, wallet: Wallet) -> Result<Genesis,
     Ok(genesis)
 }
 
-async fn serve(launch: Launch, stop_with_stdin: bool) -> Result<(), Failure> {
+async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
     let mut stop = StopSignals::new(stop_with_stdin)?;
-    let (listener, address) = bind(&launch.settings).await?;
+    let (listener, address) = bind(&parts.settings).await?;
     let token = new_token()?;
     let late = LateNode::<NodeHandle>::default();
     let (end_http, http_ended) = oneshot::channel::<()>();
     let mut server = tokio::spawn(http::serve(listener, late.clone(), token.clone(), async {
         let _ = http_ended.await;
     }));
-    let home = launch.home.clone();
-    let network = launch.genesis.id();
+    let home = parts.home.clone();
+    let network = parts.genesis.id();
     let handle = tokio::select! {
-        started = launch::launch(launch) => started?,
+        started = node::start(parts) => started?,
         () = stop.any() => return Ok(()),
         () = late.stop_requested() => return Ok(()),
     };
@@ -131,13 +130,13 @@ async fn serve(launch: Launch, stop_with_stdin: bool) -> Result<(), Failure> {
     let outcome = tokio::select! {
         () = stop.any() => Ok(()),
         () = late.stop_requested() => Ok(()),
-        () = launch::stopped(&handle) => Err(Failure::new(Exit::Failure, "the node stopped by itself; see the log")),
+        () = handle.stopped() => Err(Failure::new(Exit::Failure, "the node stopped by itself; see the log")),
         ended = &mut server => Err(Failure::new(Exit::Failure, format!("HTTP ended: {ended:?}"))),
     };
     tracing::info!("stopping");
     handle.shutdown();
     tokio::select! {
-        () = launch::stopped(&handle) => {}
+        () = handle.stopped() => {}
         () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("gave up waiting for an orderly stop"),
         () = stop.any() => tracing::warn!("asked twice: stopping at once"),
     }

@@ -16,7 +16,8 @@ pub fn least_covered(
     coverage: &[u32],
 ) -> Option<LayerRange> {
     for count in (1..=layers).rev() {
-        let windows = (0..=layers - count).filter_map(|start| LayerRange::new(start, start + count).ok());
+        let windows =
+            (0..=layers - count).filter_map(|start| LayerRange::new(start, start + count).ok());
         let fitting = windows.filter(|range| bytes_of(*range) <= memory_bytes);
         let best = fitting.min_by_key(|range| {
             let covered = |layer: u32| coverage.get(layer as usize).copied().unwrap_or(0);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use talkoot_ledger::sync::{SyncInput, serve};
 use talkoot_protocol::Wallet;
 use talkoot_protocol::announce::{PresenceRequest, PresenceResponse};
+use talkoot_protocol::join::{JoinRequest, JoinResponse};
 use talkoot_protocol::limits;
 use talkoot_protocol::sync::{SyncRequest, SyncResponse};
 use tokio::sync::{Semaphore, mpsc};
@@ -111,26 +112,31 @@ async fn answer(shared: &Shared, from: Wallet, protocol: Protocol, bytes: &[u8],
     let answer = match protocol {
         Protocol::Blob => shared.blobs.serve(bytes),
         Protocol::Presence => answer_presence(shared, bytes),
-        Protocol::Sync => match SyncRequest::decode(bytes) {
-            Ok(request) => {
-                let answer = shared
-                    .ctx
-                    .books
-                    .with(move |books| serve::answer(books.ledger(), &request).to_bytes())
-                    .await;
-                match answer {
-                    Ok(answer) => Ok(answer),
-                    // Closing books: the node is stopping.
-                    Err(_) => return,
-                }
-            }
-            Err(error) => Err(error.into()),
-        },
+        Protocol::Sync => answer_sync(shared, bytes).await,
+        Protocol::Join => answer_newcomer(shared, from, bytes).await,
     };
     match answer {
+        // Closing books say nothing: the node is stopping.
+        Ok(bytes) if bytes.is_empty() => {}
         Ok(bytes) => reply.send(bytes).await,
         Err(mark) => shared.swarm.mark(from, mark),
     }
+}
+
+async fn answer_sync(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, Mark> {
+    let request = SyncRequest::decode(bytes)?;
+    let books = &shared.ctx.books;
+    let answer = books.with(move |books| serve::answer(books.ledger(), &request).to_bytes());
+    Ok(answer.await.unwrap_or_default())
+}
+
+async fn answer_newcomer(shared: &Shared, from: Wallet, bytes: &[u8]) -> Result<Vec<u8>, Mark> {
+    let request = JoinRequest::decode(bytes)?;
+    let answer = match shared.desk.get() {
+        Some(desk) => (desk.0)(from, request).await,
+        None => JoinResponse::Later,
+    };
+    Ok(answer.to_bytes())
 }
 
 /// All held announcements that fit, our own first.

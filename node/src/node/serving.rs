@@ -27,7 +27,9 @@ const MEASURED_TOKENS: u32 = 8;
 /// Half of what the system says is free.
 pub(super) fn memory_default() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let available = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = available.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(MEMORY_FALLBACK_BYTES, |kib| kib.saturating_mul(1024) / 2)
 }
@@ -58,11 +60,18 @@ fn open(paths: &[std::path::PathBuf]) -> Result<Vec<LocalModel>, Failure> {
     if paths.is_empty() {
         return Ok(vec![LocalModel::demo().map_err(wrong)?]);
     }
-    paths.iter().map(|path| LocalModel::open(path).map_err(wrong)).collect()
+    paths
+        .iter()
+        .map(|path| LocalModel::open(path).map_err(wrong))
+        .collect()
 }
 
 /// The range that the owner names, or the least covered one that fits.
-async fn choose(node: &NodeHandle, model: &LocalModel, settings: &Settings) -> Result<LayerRange, Failure> {
+async fn choose(
+    node: &NodeHandle,
+    model: &LocalModel,
+    settings: &Settings,
+) -> Result<LayerRange, Failure> {
     let layers = model.card.shape.layers;
     if let Some(range) = settings.layers {
         if range.end() > layers {
@@ -74,17 +83,26 @@ async fn choose(node: &NodeHandle, model: &LocalModel, settings: &Settings) -> R
     hear_others(node, settings).await;
     let ctx = &node.0.ctx;
     let bytes_of = |range| {
-        model.checkpoint.weight_bytes(range).saturating_add(session_bytes_of(model, range))
+        model
+            .checkpoint
+            .weight_bytes(range)
+            .saturating_add(session_bytes_of(model, range))
     };
-    let coverage =
-        node.0.control.directory().read(|directory, now_ms| directory.coverage(model.id, layers, now_ms));
-    placement::least_covered(layers, bytes_of, ctx.limits.memory_bytes, &coverage).ok_or_else(|| {
-        let message = format!(
-            "not even one layer of {} fits {} bytes of memory",
-            model.card.name, ctx.limits.memory_bytes
-        );
-        Failure::new(Exit::BadConfig, message).hint("--max-mem lends more; --no-serve only asks")
-    })
+    let coverage = node
+        .0
+        .control
+        .directory()
+        .read(|directory, now_ms| directory.coverage(model.id, layers, now_ms));
+    placement::least_covered(layers, bytes_of, ctx.limits.memory_bytes, &coverage).ok_or_else(
+        || {
+            let message = format!(
+                "not even one layer of {} fits {} bytes of memory",
+                model.card.name, ctx.limits.memory_bytes
+            );
+            Failure::new(Exit::BadConfig, message)
+                .hint("--max-mem lends more; --no-serve only asks")
+        },
+    )
 }
 
 /// A node that knows whom to dial waits until somebody has said what it serves.
@@ -106,7 +124,14 @@ async fn hear_others(node: &NodeHandle, settings: &Settings) {
 /// Bytes of the caches of one full session.
 fn session_bytes_of(model: &LocalModel, range: LayerRange) -> u64 {
     let shape = &model.card.shape;
-    session_bytes(shape, &SessionConfig { range, capacity_tokens: shape.context, hidden_dtype: DType::F32 })
+    session_bytes(
+        shape,
+        &SessionConfig {
+            range,
+            capacity_tokens: shape.context,
+            hidden_dtype: DType::F32,
+        },
+    )
 }
 
 async fn serve(
@@ -135,11 +160,20 @@ async fn serve(
             .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
         Ok::<_, Failure>((model, shard, speed))
     });
-    let (model, shard, speed) =
-        loaded.await.map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
+    let (model, shard, speed) = loaded
+        .await
+        .map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
     let (arithmetic, shard_bytes) = (shard.arithmetic(), shard.weight_bytes());
-    let worker = WorkerHandle::start(&model.card.name, node.0.ctx.limits.sessions_max, move || ShardEngine::new(shard))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the type")]
+    let worker = WorkerHandle::start(
+        &model.card.name,
+        node.0.ctx.limits.sessions_max,
+        move || ShardEngine::new(shard),
+    )?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the type"
+    )]
     let layers_per_second = speed.clamp(1.0, f64::from(u32::MAX)) as u32;
     tracing::info!(model = model.card.name, %range, layers_per_second, "serving");
     node.0.ctx.served.insert(ServedModel {
@@ -181,7 +215,10 @@ async fn describe_models(node: NodeHandle) {
                     break;
                 }
                 Ok((false, false)) => {
-                    if matches!(events.recv().await, Err(tokio::sync::broadcast::error::RecvError::Closed)) {
+                    if matches!(
+                        events.recv().await,
+                        Err(tokio::sync::broadcast::error::RecvError::Closed)
+                    ) {
                         return;
                     }
                 }

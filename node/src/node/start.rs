@@ -38,7 +38,7 @@ pub struct NodeParts {
     pub ticket: Option<Verified<Ticket>>,
     /// Whether no node of this home has run in this network: then a missing
     /// journal is a beginning, not a loss.
-    pub new_network: bool,
+    pub is_new: bool,
     /// The owner's decisions.
     pub settings: Settings,
 }
@@ -52,9 +52,16 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
 /// # Errors
 /// When a port is taken or the ledger cannot be opened.
 pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
-    let NodeParts { home, key, genesis, ticket, new_network, settings } = parts;
+    let NodeParts {
+        home,
+        key,
+        genesis,
+        ticket,
+        is_new,
+        settings,
+    } = parts;
     let directory = home.network_dir(genesis.id());
-    let books = open_books(&directory, &genesis, &key, new_network)?;
+    let books = open_books(&directory, &genesis, &key, is_new)?;
     let ctx = Arc::new(NodeContext {
         network: genesis.id(),
         genesis,
@@ -64,7 +71,9 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
         data_addresses: RwLock::new(Vec::new()),
         limits: LendingLimits {
             sessions_max: settings.sessions_max,
-            memory_bytes: settings.memory_bytes.unwrap_or_else(serving::memory_default),
+            memory_bytes: settings
+                .memory_bytes
+                .unwrap_or_else(serving::memory_default),
             exposure_ugft: settings.exposure_ugft,
         },
     });
@@ -74,26 +83,45 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
         failed(&format!("cannot listen for data on {data_address}"), &error)
             .hint("--data-port takes another port (0 any); --instance N shifts all ports")
     })?;
-    let invites = Invites::open(&directory.join("invites")).map_err(|error| failed("used tickets", &error))?;
+    let invites = Invites::open(&directory.join("invites"))
+        .map_err(|error| failed("used tickets", &error))?;
     let models = Models::default();
-    let control =
-        ControlPlane::start(Arc::clone(&ctx), swarm_settings(&settings, ticket.as_ref()), models.blobs())
-            .await
-            .map_err(|error| {
-                failed("cannot start the control plane", &error)
-                    .hint("--p2p-port takes another port (0 any); --instance N shifts all ports")
-            })?;
+    let control = ControlPlane::start(
+        Arc::clone(&ctx),
+        swarm_settings(&settings, ticket.as_ref()),
+        models.blobs(),
+    )
+    .await
+    .map_err(|error| {
+        failed("cannot start the control plane", &error)
+            .hint("--p2p-port takes another port (0 any); --instance N shifts all ports")
+    })?;
     let control = Arc::new(control);
     announce_reachable(&ctx, &data, &control);
     let forward = Arc::clone(&control);
     data.marks().forward(Box::new(move |peer, reason| {
-        forward.swarm().mark(peer, crate::core::peers::Mark::Data(reason.to_owned()));
+        forward
+            .swarm()
+            .mark(peer, crate::core::peers::Mark::Data(reason.to_owned()));
     }));
-    let asker = Asker { ctx: Arc::clone(&ctx), models: models.clone(), control: Arc::clone(&control), data: data.clone() };
+    let asker = Asker {
+        ctx: Arc::clone(&ctx),
+        models: models.clone(),
+        control: Arc::clone(&control),
+        data: data.clone(),
+    };
     let (stop, stop_asked) = watch::channel(false);
     let (stopped_sender, stopped) = watch::channel(false);
-    let handle =
-        NodeHandle(Arc::new(Parts { ctx, control, data, models, asker, began: clock::monotonic(), stop, stopped }));
+    let handle = NodeHandle(Arc::new(Parts {
+        ctx,
+        control,
+        data,
+        models,
+        asker,
+        began: clock::monotonic(),
+        stop,
+        stopped,
+    }));
     tokio::spawn(handle.clone().run_until_stopped(stop_asked, stopped_sender));
     welcome::serve(&handle, invites);
     if let Some(ticket) = ticket {
@@ -109,12 +137,18 @@ fn open_books(
     directory: &std::path::Path,
     genesis: &Genesis,
     key: &Keypair,
-    new_network: bool,
+    is_new: bool,
 ) -> Result<BooksHandle, Failure> {
-    let (books, report) = Books::open(directory, genesis.clone(), key.wallet(), new_network)
-        .map_err(|error| failed(&format!("cannot open the books in {}", directory.display()), &error))?;
+    let (books, report) =
+        Books::open(directory, genesis.clone(), key.wallet(), is_new).map_err(|error| {
+            failed(
+                &format!("cannot open the books in {}", directory.display()),
+                &error,
+            )
+        })?;
     tracing::info!(?report, "books open");
-    BooksHandle::start(books, key.clone()).map_err(|error| failed("cannot start the ledger thread", &error))
+    BooksHandle::start(books, key.clone())
+        .map_err(|error| failed("cannot start the ledger thread", &error))
 }
 
 fn swarm_settings(settings: &Settings, ticket: Option<&Verified<Ticket>>) -> SwarmSettings {
@@ -124,9 +158,16 @@ fn swarm_settings(settings: &Settings, ticket: Option<&Verified<Ticket>>) -> Swa
     };
     let port = settings.p2p_port;
     let mut bootstrap = settings.bootstrap.clone();
-    bootstrap.extend(ticket.into_iter().flat_map(|ticket| ticket.addresses.iter().cloned()));
+    bootstrap.extend(
+        ticket
+            .into_iter()
+            .flat_map(|ticket| ticket.addresses.iter().cloned()),
+    );
     SwarmSettings {
-        listen: vec![format!("/{family}/{ip}/udp/{port}/quic-v1"), format!("/{family}/{ip}/tcp/{port}")],
+        listen: vec![
+            format!("/{family}/{ip}/udp/{port}/quic-v1"),
+            format!("/{family}/{ip}/tcp/{port}"),
+        ],
         bootstrap,
         mdns: settings.mdns,
     }
@@ -142,7 +183,11 @@ fn announce_reachable(ctx: &NodeContext, data: &DataPlane, control: &ControlPlan
             reachable.push(address);
             continue;
         }
-        let ips = control.swarm().listeners().into_iter().filter_map(|text| ip_of(&text));
+        let ips = control
+            .swarm()
+            .listeners()
+            .into_iter()
+            .filter_map(|text| ip_of(&text));
         for ip in ips.filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
             let expanded = SocketAddr::new(ip, address.port());
             if !reachable.contains(&expanded) {
@@ -151,7 +196,9 @@ fn announce_reachable(ctx: &NodeContext, data: &DataPlane, control: &ControlPlan
         }
     }
     data.set_addresses(reachable.clone());
-    *ctx.data_addresses.write().unwrap_or_else(PoisonError::into_inner) = reachable;
+    *ctx.data_addresses
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = reachable;
     control.announce_now();
 }
 

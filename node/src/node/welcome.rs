@@ -28,18 +28,25 @@ pub(super) fn serve(node: &NodeHandle, invites: Invites) {
     // The desk is held by the control plane that the node owns: it must not own
     // the node in turn.
     let weak = Arc::downgrade(&node.0);
-    node.0.control.welcome_with(Box::new(move |newcomer, request| {
-        let (weak, invites) = (weak.clone(), Arc::clone(&invites));
-        Box::pin(async move {
-            match weak.upgrade() {
-                Some(parts) => answer(&NodeHandle(parts), &invites, newcomer, &request).await,
-                None => JoinResponse::Later,
-            }
-        })
-    }));
+    node.0
+        .control
+        .welcome_with(Box::new(move |newcomer, request| {
+            let (weak, invites) = (weak.clone(), Arc::clone(&invites));
+            Box::pin(async move {
+                match weak.upgrade() {
+                    Some(parts) => answer(&NodeHandle(parts), &invites, newcomer, &request).await,
+                    None => JoinResponse::Later,
+                }
+            })
+        }));
 }
 
-async fn answer(node: &NodeHandle, invites: &Mutex<Invites>, newcomer: Wallet, request: &JoinRequest) -> JoinResponse {
+async fn answer(
+    node: &NodeHandle,
+    invites: &Mutex<Invites>,
+    newcomer: Wallet,
+    request: &JoinRequest,
+) -> JoinResponse {
     let ctx = &node.0.ctx;
     let able = ctx.books.with(|books| books.signing().is_active()).await;
     if !matches!(able, Ok(true)) {
@@ -47,17 +54,30 @@ async fn answer(node: &NodeHandle, invites: &Mutex<Invites>, newcomer: Wallet, r
     }
     let judged = {
         let mut invites = invites.lock().unwrap_or_else(PoisonError::into_inner);
-        invites.redeem(&request.ticket, newcomer, ctx.wallet(), &ctx.genesis, clock::now_ms())
+        invites.redeem(
+            &request.ticket,
+            newcomer,
+            ctx.wallet(),
+            &ctx.genesis,
+            clock::now_ms(),
+        )
     };
     let line_ugft = match judged {
         Ok(Welcome::AlreadyAdmitted) => return JoinResponse::Welcome,
         Ok(Welcome::Admit { line_ugft }) => line_ugft,
-        Err(error) => return JoinResponse::Refused { reason: error.to_string() },
+        Err(error) => {
+            return JoinResponse::Refused {
+                reason: error.to_string(),
+            };
+        }
     };
     let payload = if line_ugft == 0 {
         Payload::Witness
     } else {
-        Payload::Admit(Admit { wallet: newcomer, line_ugft: Ugft(line_ugft) })
+        Payload::Admit(Admit {
+            wallet: newcomer,
+            line_ugft: Ugft(line_ugft),
+        })
     };
     let draft = Draft::new(&payload, clock::now_ms()).naming([newcomer]);
     match ctx.books.author(draft).await {
@@ -67,7 +87,9 @@ async fn answer(node: &NodeHandle, invites: &Mutex<Invites>, newcomer: Wallet, r
         }
         Err(error) => {
             tracing::warn!(newcomer = %newcomer.short(), %error, "a newcomer could not be named");
-            JoinResponse::Refused { reason: error.to_string() }
+            JoinResponse::Refused {
+                reason: error.to_string(),
+            }
         }
     }
 }
@@ -78,18 +100,36 @@ pub(super) async fn present(node: NodeHandle, ticket: Verified<Ticket>) {
     if ticket.inviter == me {
         return;
     }
-    let request = JoinRequest { ticket: ticket::to_text(&ticket) }.to_bytes();
+    let request = JoinRequest {
+        ticket: ticket::to_text(&ticket),
+    }
+    .to_bytes();
     loop {
-        let named = node.0.ctx.books.with(move |books| books.ledger().is_member(&me)).await;
+        let named = node
+            .0
+            .ctx
+            .books
+            .with(move |books| books.ledger().is_member(&me))
+            .await;
         if !matches!(named, Ok(false)) {
             return;
         }
         let swarm = node.0.control.swarm();
-        let answer = swarm.request(ticket.inviter, Protocol::Join, request.clone(), ANSWER_TIMEOUT).await;
+        let answer = swarm
+            .request(
+                ticket.inviter,
+                Protocol::Join,
+                request.clone(),
+                ANSWER_TIMEOUT,
+            )
+            .await;
         match answer.map(|bytes| JoinResponse::decode(&bytes)) {
             Ok(Ok(JoinResponse::Welcome)) => tracing::info!("the inviter has welcomed us"),
             Ok(Ok(JoinResponse::Refused { reason })) => {
-                tracing::error!(reason, "the inviter refuses our ticket; this node can look but not write");
+                tracing::error!(
+                    reason,
+                    "the inviter refuses our ticket; this node can look but not write"
+                );
                 return;
             }
             Ok(Ok(JoinResponse::Later)) => tracing::debug!("the inviter cannot write now"),

@@ -33,6 +33,7 @@ pub(super) struct Behaviour {
     pub(super) sync: request_response::Behaviour<ByteCodec>,
     pub(super) blob: request_response::Behaviour<ByteCodec>,
     pub(super) presence: request_response::Behaviour<ByteCodec>,
+    pub(super) join: request_response::Behaviour<ByteCodec>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -46,6 +47,7 @@ impl Behaviour {
             Protocol::Sync => &mut self.sync,
             Protocol::Blob => &mut self.blob,
             Protocol::Presence => &mut self.presence,
+            Protocol::Join => &mut self.join,
         }
     }
 }
@@ -117,6 +119,7 @@ fn behaviour(
         sync: exchange(Protocol::Sync, network)?,
         blob: exchange(Protocol::Blob, network)?,
         presence: exchange(Protocol::Presence, network)?,
+        join: exchange(Protocol::Join, network)?,
         mdns: mdns.into(),
     })
 }

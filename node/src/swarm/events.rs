@@ -112,6 +112,7 @@ impl Task {
             BehaviourEvent::Sync(event) => self.on_exchange(Protocol::Sync, event),
             BehaviourEvent::Blob(event) => self.on_exchange(Protocol::Blob, event),
             BehaviourEvent::Presence(event) => self.on_exchange(Protocol::Presence, event),
+            BehaviourEvent::Join(event) => self.on_exchange(Protocol::Join, event),
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
                 id,
                 result: kad::QueryResult::GetProviders(result),
