@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use talkoot_protocol::{Genesis, Keypair, NetworkId, Wallet};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Streams that wait to be looked at.
 const ACCEPT_BACKLOG: usize = 256;
@@ -105,10 +106,15 @@ pub struct PlaneParts {
     pub deadlines: Deadlines,
 }
 
-/// The data plane; dropping it ends its thread and all jobs.
+/// The data plane; cheap to clone. Dropping the last clone ends its thread and
+/// all jobs.
+#[derive(Debug, Clone)]
+pub struct DataPlane(Arc<Plane>);
+
 #[derive(Debug)]
-pub struct DataPlane {
+struct Plane {
     host: Arc<Host>,
+    handle: Handle,
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
 }
@@ -198,53 +204,54 @@ impl DataPlane {
             began: crate::clock::monotonic(),
         });
         runtime.spawn(accept_streams(Arc::clone(&host), accepted));
-        Self {
+        Self(Arc::new(Plane {
             host,
+            handle: runtime.handle().clone(),
             runtime: Some(runtime),
             stop,
-        }
+        }))
     }
 
     /// What jobs need of this node.
     #[must_use]
-    pub const fn host(&self) -> &Arc<Host> {
-        &self.host
+    pub fn host(&self) -> &Arc<Host> {
+        &self.0.host
     }
 
     /// Where the data plane answers.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.host.addresses()
+        self.0.host.addresses()
     }
 
     /// Replaces the addresses that stages are told to find us at, for example
     /// when the bound one is unspecified.
     pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
-        let own = self.host.own_addresses.write();
+        let own = self.0.host.own_addresses.write();
         *own.unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Who broke which rule on the data plane.
     #[must_use]
     pub fn marks(&self) -> &Marks {
-        &self.host.marks
+        &self.0.host.marks
     }
 
     /// Runs a task on the data plane's thread.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> Option<tokio::task::JoinHandle<T>> {
-        Some(self.runtime.as_ref()?.spawn(task))
+    ) -> JoinHandle<T> {
+        self.0.handle.spawn(task)
     }
 
     /// Tells all stages to end their jobs with a word to their submitters.
     pub fn begin_shutdown(&self) {
-        self.stop.send_replace(true);
+        self.0.stop.send_replace(true);
     }
 }
 
-impl Drop for DataPlane {
+impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.host.link.close();

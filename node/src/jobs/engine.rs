@@ -3,6 +3,10 @@
 //! The real one wraps `talkoot_inference::Shard` and its sampler; tests put a
 //! small deterministic one in its place. An engine belongs to one thread.
 
+mod shard;
+
+pub use shard::ShardEngine;
+
 use crate::core::stage::{Computed, Work};
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::{DType, LayerRange};

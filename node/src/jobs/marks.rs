@@ -4,7 +4,7 @@
 //! reads them. Bounded: when it is full, the peer with the fewest marks goes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use talkoot_protocol::Wallet;
 
 /// Peers remembered.
@@ -19,15 +19,30 @@ pub struct Mark {
     pub last: String,
 }
 
+/// Who else hears of marks.
+pub type Listener = Box<dyn Fn(Wallet, &str) + Send + Sync>;
+
 /// All marks; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Marks(Arc<Mutex<BTreeMap<Wallet, Mark>>>);
+#[derive(Clone, Default)]
+pub struct Marks {
+    marks: Arc<Mutex<BTreeMap<Wallet, Mark>>>,
+    listener: Arc<OnceLock<Listener>>,
+}
+
+impl std::fmt::Debug for Marks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Marks").finish_non_exhaustive()
+    }
+}
 
 impl Marks {
     /// Adds a mark.
     pub fn add(&self, peer: Wallet, reason: &str) {
         tracing::warn!(peer = %peer.short(), reason, "a peer broke a rule");
-        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = self.listener.get() {
+            listener(peer, reason);
+        }
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         if marks.len() >= PEERS_MAX && !marks.contains_key(&peer) {
             let fewest = marks
                 .iter()
@@ -42,10 +57,16 @@ impl Marks {
         reason.clone_into(&mut mark.last);
     }
 
+    /// Passes all further marks on, for example to who may ban peers. Only the
+    /// first listener counts.
+    pub fn forward(&self, listener: Listener) {
+        drop(self.listener.set(listener));
+    }
+
     /// What is held against a peer.
     #[must_use]
     pub fn of(&self, peer: Wallet) -> Mark {
-        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.get(&peer).cloned().unwrap_or_default()
     }
 }

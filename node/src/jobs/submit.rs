@@ -25,7 +25,7 @@ use talkoot_protocol::control::{
     ControlMessage, FreeJob, JobOrder, OfferRequest, Open, StageAddress,
 };
 use talkoot_protocol::{Offer, Signed, Verified, limits};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How long a stage may take to answer a request for an offer.
 const OFFER_WAIT: Duration = Duration::from_secs(8);
@@ -40,17 +40,17 @@ struct Link {
     control: Outbox,
 }
 
-/// Runs one job. `cancel` ends it when it is sent to or dropped; so does
-/// dropping the returned future.
+/// Runs one job. `cancel` ends it when it becomes true or its sender is
+/// dropped; so does dropping the returned future.
 ///
 /// # Errors
 /// [`AskError`]: its code says what kind of failure, its message which stage
 /// and layers, and what to do.
 pub async fn submit(
-    data: &DataPlane,
+    data: DataPlane,
     request: JobRequest,
     observer: Box<dyn JobObserver>,
-    cancel: oneshot::Receiver<()>,
+    mut cancel: watch::Receiver<bool>,
 ) -> Result<JobReport, AskError> {
     let host = Arc::clone(data.host());
     // Dropping this future drops the guard, which the job takes as a cancel.
@@ -58,15 +58,14 @@ pub async fn submit(
     let job = async move {
         let cancelled = async {
             tokio::select! {
-                _ = cancel => {}
+                _ = cancel.wait_for(|is_cancelled| *is_cancelled) => {}
                 _ = dropped => {}
             }
         };
         run_job(&host, request, observer, cancelled).await
     };
     let gone = || AskError::new(ErrorCode::Internal, "the data plane is stopping");
-    let task = data.spawn(job).ok_or_else(gone)?;
-    let result = task.await.map_err(|_| gone());
+    let result = data.spawn(job).await.map_err(|_| gone());
     drop(guard);
     result?
 }
@@ -88,7 +87,7 @@ async fn run_job(
     let Prepared { links, offers } = prepared;
     // From here on a cancel must not drop the work half done.
     let (order, shape, held_ugft) = place_order(host, &request, offers).await?;
-    let is_reserved = matches!(order, JobOrder::Reserved(_));
+    let reserved = matches!(order, JobOrder::Reserved(_));
     let opened = run::Opening {
         host,
         request: &request,
@@ -97,11 +96,8 @@ async fn run_job(
         links,
         begun_us,
     };
-    let ended = opened.run(observer, held_ugft, cancelled).await?;
-    Ok(JobReport {
-        is_reserved,
-        ..ended
-    })
+    let report = opened.run(observer, held_ugft, cancelled).await?;
+    Ok(JobReport { reserved, ..report })
 }
 
 /// What stands before anything is reserved.

@@ -410,6 +410,6 @@ fn report(
         compute_us_per_token: ended.summary.compute_us_per_token,
         hop_us_per_token: ended.summary.hop_us_per_token,
         overhead_us_per_token_hop: ended.summary.overhead_us_per_token_hop,
-        is_reserved: false,
+        reserved: false,
     })
 }

@@ -83,5 +83,5 @@ pub struct JobReport {
     /// Median over tokens of (wall less compute) / hops, µs.
     pub overhead_us_per_token_hop: f64,
     /// Whether the job left entries in the ledger.
-    pub is_reserved: bool,
+    pub reserved: bool,
 }
