@@ -42,6 +42,8 @@ pub enum BooksEvent {
         /// Who sent the entries.
         from: Wallet,
     },
+    /// This node may sign entries from now on: peers have shown its newest.
+    SigningBegan,
     /// This node signs no more entries in this run; why.
     SigningLost(String),
 }

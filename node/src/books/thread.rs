@@ -54,7 +54,7 @@ struct Keeper {
     books: Books,
     key: Keypair,
     events: broadcast::Sender<BooksEvent>,
-    is_signing_lost: bool,
+    signing: SigningState,
     /// When notes that are not durable yet must be.
     flush_at: Option<Instant>,
 }
@@ -78,7 +78,7 @@ pub(super) fn spawn(
         .enable_time()
         .build()?;
     let keeper = Keeper {
-        is_signing_lost: matches!(books.signing(), SigningState::Ended(_)),
+        signing: books.signing().clone(),
         books,
         key,
         events,
@@ -186,10 +186,21 @@ impl Keeper {
     }
 
     fn watch_signing(&mut self) {
-        if let (SigningState::Ended(reason), false) = (self.books.signing(), self.is_signing_lost) {
-            self.is_signing_lost = true;
-            tracing::error!(%reason, "this node signs no more entries until it is restarted");
-            self.tell(BooksEvent::SigningLost(reason.to_string()));
+        let now = self.books.signing();
+        if *now == self.signing {
+            return;
+        }
+        self.signing = now.clone();
+        match &self.signing {
+            SigningState::Active => {
+                tracing::info!("this node signs entries now");
+                self.tell(BooksEvent::SigningBegan);
+            }
+            SigningState::Ended(reason) => {
+                tracing::error!(%reason, "this node signs no more entries until it is restarted");
+                self.tell(BooksEvent::SigningLost(reason.to_string()));
+            }
+            SigningState::AwaitingEntry(_) | SigningState::AwaitingPeers { .. } => {}
         }
     }
 

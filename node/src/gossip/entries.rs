@@ -98,7 +98,9 @@ pub(super) async fn spread(shared: Shared, sync: mpsc::Sender<SyncInput>) {
                     .await
                     .ok();
             }
-            Ok(BooksEvent::Admitted { .. } | BooksEvent::SigningLost(_)) => {}
+            Ok(
+                BooksEvent::Admitted { .. } | BooksEvent::SigningBegan | BooksEvent::SigningLost(_),
+            ) => {}
             // What was missed here is carried by sync.
             Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "slow to publish"),
             Err(RecvError::Closed) => return,

@@ -36,7 +36,11 @@ pub(super) async fn run(ctx: Arc<NodeContext>) {
             () = wait_until(due_at) => None,
         };
         match event {
-            Some(Ok(BooksEvent::Authored { .. } | BooksEvent::Admitted { .. }))
+            Some(Ok(
+                BooksEvent::Authored { .. }
+                | BooksEvent::Admitted { .. }
+                | BooksEvent::SigningBegan,
+            ))
             | Some(Err(RecvError::Lagged(_))) => {
                 due_at.get_or_insert_with(|| Instant::now() + GATHER);
             }

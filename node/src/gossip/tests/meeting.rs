@@ -143,6 +143,32 @@ async fn missing_parents_are_fetched_from_who_sent_the_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_catches_up_before_it_signs() {
+    let first = Node::start(1, &[]).await;
+    let second = Node::start(2, &first.addresses()).await;
+    let third = Node::start(3, &first.addresses()).await;
+    let before = third.write(key(9).wallet()).await;
+    agree(&[&first, &second, &third], 1).await;
+    third.control.shutdown().await;
+    third.ctx.books.close().await;
+
+    let wiped = Node::wiped(3, &first.addresses()).await;
+    let signs = |node: &Node| {
+        let look = |books: &mut talkoot_ledger::Books| books.signing().is_active();
+        let books = node.ctx.books.clone();
+        async move { books.with(look).await.unwrap() }
+    };
+    assert!(!signs(&wiped).await);
+    until("signing to begin", async || signs(&wiped).await).await;
+    let holds = move |books: &mut talkoot_ledger::Books| books.ledger().holds(&before);
+    assert!(wiped.ctx.books.with(holds).await.unwrap());
+    wiped.write(key(9).wallet()).await;
+    agree(&[&first, &second, &wiped], 2).await;
+    let forks = |books: &mut talkoot_ledger::Books| books.ledger().forks();
+    assert_eq!(first.ctx.books.with(forks).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blob_comes_from_whoever_holds_it() {
     let holder = Node::start(1, &[]).await;
     let empty = Node::start(2, &holder.addresses()).await;

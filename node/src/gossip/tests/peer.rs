@@ -62,10 +62,10 @@ fn settings(listen: &str, bootstrap: &[String]) -> SwarmSettings {
     }
 }
 
-fn context(seed: u8, home: &tempfile::TempDir) -> Arc<NodeContext> {
+fn context(seed: u8, home: &tempfile::TempDir, is_new: bool) -> Arc<NodeContext> {
     let key = key(seed);
     let genesis = genesis();
-    let (books, _) = Books::open(home.path(), genesis.clone(), key.wallet(), true).unwrap();
+    let (books, _) = Books::open(home.path(), genesis.clone(), key.wallet(), is_new).unwrap();
     Arc::new(NodeContext {
         network: genesis.id(),
         genesis,
@@ -84,7 +84,15 @@ fn context(seed: u8, home: &tempfile::TempDir) -> Arc<NodeContext> {
 impl Node {
     pub(super) async fn start(seed: u8, bootstrap: &[String]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let ctx = context(seed, &home);
+        let ctx = context(seed, &home, true);
+        let describe = presence::describe_with(Arc::clone(&ctx));
+        Self::start_with(ctx, home, LOOPBACK, bootstrap, describe).await
+    }
+
+    /// A node whose files are lost: it cannot know what it has signed.
+    pub(super) async fn wiped(seed: u8, bootstrap: &[String]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let ctx = context(seed, &home, false);
         let describe = presence::describe_with(Arc::clone(&ctx));
         Self::start_with(ctx, home, LOOPBACK, bootstrap, describe).await
     }
@@ -92,7 +100,7 @@ impl Node {
     /// A node that claims to serve something, over TCP.
     pub(super) async fn serving(seed: u8, bootstrap: &[String], describe: Describe) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let ctx = context(seed, &home);
+        let ctx = context(seed, &home, true);
         let tcp = "/ip4/127.0.0.1/tcp/0";
         Self::start_with(ctx, home, tcp, bootstrap, describe).await
     }
