@@ -179,7 +179,7 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
         length: 1,
     };
     let over = |protocol: Protocol| vec![0; protocol.request_bytes_max() + 1];
-    let sent: [(Protocol, Request, &str); 9] = [
+    let sent: [(Protocol, Request, &str); 10] = [
         (Protocol::Sync, Ok(over(Protocol::Sync)), "limit"),
         (Protocol::Blob, Ok(over(Protocol::Blob)), "limit"),
         (Protocol::Presence, Ok(over(Protocol::Presence)), "limit"),
@@ -189,6 +189,7 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
         (Protocol::Blob, Ok(beyond.to_bytes()), "out of bounds"),
         (Protocol::Blob, Ok(vec![1]), "malformed"),
         (Protocol::Presence, Ok(vec![1; 8]), "malformed"),
+        (Protocol::Join, Ok(vec![9; 20]), "malformed"),
     ];
     for (count, (protocol, request, reason)) in (1..).zip(sent) {
         let asked = rogue
