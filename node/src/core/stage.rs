@@ -19,13 +19,7 @@ use attest::Attestor;
 use std::collections::VecDeque;
 use talkoot_protocol::control::{ControlMessage, FailCode, StageReport};
 use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, StageTime, TokenPayload};
-<<<<<<< HEAD
 use talkoot_protocol::{Ack, Attestation, DType, Hash, HashContext, LayerRange, Verified, limits};
-=======
-use talkoot_protocol::{
-    Ack, Attestation, DType, Hash, HashContext, LayerRange, Verified, limits,
-};
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
 
 #[derive(Debug)]
 struct InFlight {
@@ -173,17 +167,9 @@ impl StageCore {
                 let last = self.setup.shape.count().saturating_sub(1);
                 (deadlines.token_hop_us, Some(last), FailCode::Neighbour)
             }
-<<<<<<< HEAD
             Some(previous) if in_prompt => {
                 (deadlines.prompt_hop_us, Some(previous), FailCode::Neighbour)
             }
-=======
-            Some(previous) if in_prompt => (
-                deadlines.prompt_hop_us,
-                Some(previous),
-                FailCode::Neighbour,
-            ),
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
             Some(previous) => (deadlines.token_hop_us, Some(previous), FailCode::Neighbour),
         }
     }
@@ -212,15 +198,11 @@ impl StageCore {
             StageEvent::PreviousLost => self.on_neighbour_lost(self.previous_index(), now_us),
             StageEvent::NextLost => {
                 let next = self.setup.index.saturating_add(1);
-<<<<<<< HEAD
                 let next = if next < self.setup.shape.count() {
                     next
                 } else {
                     0
                 };
-=======
-                let next = if next < self.setup.shape.count() { next } else { 0 };
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
                 self.on_neighbour_lost(next, now_us);
             }
             StageEvent::Shutdown => {
@@ -373,17 +355,7 @@ impl StageCore {
         }
     }
 
-<<<<<<< HEAD
     fn send_token(&mut self, payload: &TokenPayload, end: u32, times: Vec<StageTime>, now_us: u64) {
-=======
-    fn send_token(
-        &mut self,
-        payload: &TokenPayload,
-        end: u32,
-        times: Vec<StageTime>,
-        now_us: u64,
-    ) {
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
         self.finish = payload.finish;
         let bytes = payload.to_bytes();
         self.sent = chain(self.sent, &bytes);
@@ -533,13 +505,8 @@ impl StageCore {
     fn post_if_due(&mut self, progress: Progress, now_us: u64) {
         let (posted, at_us) = self.posted;
         let grown = progress.total().saturating_sub(posted.total());
-<<<<<<< HEAD
         let is_due =
             grown >= POST_TOKENS || (grown > 0 && now_us.saturating_sub(at_us) >= POST_EVERY_US);
-=======
-        let is_due = grown >= POST_TOKENS
-            || (grown > 0 && now_us.saturating_sub(at_us) >= POST_EVERY_US);
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
         if self.attestor.is_some() && is_due {
             self.posted = (progress, now_us);
             self.post(false);

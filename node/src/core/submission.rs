@@ -27,7 +27,6 @@ enum Phase {
     Opening,
     Running,
     /// Enough was received; waiting for an attestation that covers it.
-<<<<<<< HEAD
     Stopping {
         until_us: u64,
     },
@@ -35,11 +34,6 @@ enum Phase {
     Closing {
         until_us: u64,
     },
-=======
-    Stopping { until_us: u64 },
-    /// The final ack is out; waiting for the stages to close.
-    Closing { until_us: u64 },
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
     Done,
 }
 
@@ -66,10 +60,7 @@ pub struct SubmissionCore {
     newest: Option<Verified<Attestation>>,
     finish: Option<Finish>,
     failure: Option<Failure>,
-<<<<<<< HEAD
     is_refused: bool,
-=======
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
     last_event_us: u64,
     measure: Measure,
     actions: VecDeque<SubmissionAction>,
@@ -91,10 +82,7 @@ impl SubmissionCore {
             newest: None,
             finish: None,
             failure: None,
-<<<<<<< HEAD
             is_refused: false,
-=======
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
             last_event_us: now_us,
             measure: Measure::new(setup.begun_us),
             actions: VecDeque::new(),
@@ -119,10 +107,7 @@ impl SubmissionCore {
         Ended {
             finish: self.finish,
             failure: self.failure.clone(),
-<<<<<<< HEAD
             is_refused: self.is_refused,
-=======
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
             completion_tokens: self.lockstep.acked().completion,
             summary: self.measure.summary(self.setup.shape.count()),
         }
@@ -188,10 +173,7 @@ impl SubmissionCore {
                 reason,
             } => {
                 self.mark_gone(stage);
-<<<<<<< HEAD
                 self.is_refused |= self.phase == Phase::Opening;
-=======
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
                 self.fail(stage, code, reason, now_us);
             }
             SubmissionEvent::Failed {
@@ -372,11 +354,7 @@ impl SubmissionCore {
         let shape = &self.setup.shape;
         let before = self.newest.as_ref();
         let number = before.map_or(0, |newest| newest.number.saturating_add(1));
-<<<<<<< HEAD
         let previous = before.map_or(Hash::ZERO, |newest| newest.id());
-=======
-        let previous = before.map_or(Hash::ZERO, Verified::id);
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
         let done = progress(attestation);
         let grown = before.is_none_or(|newest| progress(newest).within(done));
         if attestation.job != shape.job

@@ -248,7 +248,6 @@ impl QuinnLink {
                 .0
                 .endpoint
                 .connect_with(config.clone(), address, "talkoot");
-<<<<<<< HEAD
             async move {
                 connecting
                     .map_err(|e| e.to_string())?
@@ -256,10 +255,6 @@ impl QuinnLink {
                     .map_err(|e| e.to_string())
             }
             .boxed()
-=======
-            async move { connecting.map_err(|e| e.to_string())?.await.map_err(|e| e.to_string()) }
-                .boxed()
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
         });
         let first = tokio::time::timeout(DIAL, select_ok(attempts)).await;
         let (connection, _) = match first {

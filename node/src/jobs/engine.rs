@@ -3,7 +3,7 @@
 //! The real one wraps `talkoot_inference::Shard` and its sampler; tests put a
 //! small deterministic one in its place. An engine belongs to one thread.
 
-mod shard;
+pub mod shard;
 
 pub use shard::ShardEngine;
 

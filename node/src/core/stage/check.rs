@@ -173,13 +173,7 @@ fn check_format(shape: &JobShape, index: usize, header: &FrameHeader) -> Result<
     let expected = match header.kind {
         FrameKind::Prompt => rows.saturating_mul(4),
         FrameKind::Hidden => rows.saturating_mul(shape.row_bytes()),
-<<<<<<< HEAD
         FrameKind::Token | FrameKind::Attestation => u64::from(header.length.min(TOKEN_BYTES_MAX)),
-=======
-        FrameKind::Token | FrameKind::Attestation => {
-            u64::from(header.length.min(TOKEN_BYTES_MAX))
-        }
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
     };
     if u64::from(header.length) == expected {
         Ok(())

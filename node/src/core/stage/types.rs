@@ -4,13 +4,9 @@ use super::{FrameError, Source};
 use crate::core::job::{Deadlines, JobShape};
 use talkoot_protocol::control::ControlMessage;
 use talkoot_protocol::frame::{Frame, TokenLogprob};
-<<<<<<< HEAD
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, Hash, Keypair, NetworkId, Signed, Verified,
 };
-=======
-use talkoot_protocol::{Ack, ArithmeticId, Attestation, Hash, Keypair, NetworkId, Signed, Verified};
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
 
 /// Everything a stage needs to begin.
 #[derive(Debug)]

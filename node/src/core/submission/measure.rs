@@ -111,14 +111,7 @@ mod tests {
         };
         measure.token(5_000, vec![time(900, 1_000), time(900, 1_000)]);
         for step in 1..=3 {
-<<<<<<< HEAD
             measure.token(5_000 + step * 1_000, vec![time(100, 200), time(300, 400)]);
-=======
-            measure.token(
-                5_000 + step * 1_000,
-                vec![time(100, 200), time(300, 400)],
-            );
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
         }
         let summary = measure.summary(2);
         assert_eq!(summary.time_to_first_token_us, 4_000);

@@ -112,11 +112,8 @@ pub struct Ended {
     pub finish: Option<Finish>,
     /// What went wrong, if something did.
     pub failure: Option<Failure>,
-<<<<<<< HEAD
     /// Whether a stage refused before work began.
     pub is_refused: bool,
-=======
->>>>>>> ef98c1b (node: cores of lockstep, stage and submission)
     /// Completion tokens acknowledged.
     pub completion_tokens: u32,
     /// Times.

@@ -85,3 +85,13 @@ pub struct JobReport {
     /// Whether the job left entries in the ledger.
     pub reserved: bool,
 }
+
+impl JobReport {
+    /// Completion tokens per second after the first; 0 without a second.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> f64 {
+        let later = f64::from(self.completion_tokens.saturating_sub(1));
+        let seconds = std::time::Duration::from_micros(self.decode_us).as_secs_f64();
+        if seconds > 0.0 { later / seconds } else { 0.0 }
+    }
+}
