@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::home::ApiFile;
 use fake::FakeNode;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -58,10 +58,21 @@ impl Server {
     fn raw(&self, request: &str) -> (String, String) {
         let mut socket = std::net::TcpStream::connect(self.address).unwrap();
         socket.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_ascii_lowercase(), body.to_owned())
+        // A server that refuses a large body may leave the socket open, so the
+        // answer ends where its length says.
+        let mut reader = BufReader::new(socket);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).unwrap() > 0, "cut after {head:?}");
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        reader.read_exact(&mut body).unwrap();
+        (head, String::from_utf8(body).unwrap())
     }
 
     fn get(&self, path: &str) -> (String, String) {
