@@ -1423,6 +1423,14 @@ def names_event(prompt: str, event: str) -> bool:
     return any(f" {form} " in prompt for form in forms)
 
 
+def facts_right(hf, tokenizer, seed: int, count: int = 200) -> tuple[int, int]:
+    """How many questions about animals, numbers and words get exactly the answer of the grammar."""
+    rng = random.Random(seed + 78)
+    asked = [rng.choice((animal_question, number_question, word_question))(rng) for _ in range(count)]
+    answers = answer(hf, tokenizer, [turn(question, "")[:1] for question, _ in asked], limit=80)
+    return sum(text.strip() == right for (text, _, _), (_, right) in zip(answers, asked)), count
+
+
 def measure(out: Path, args: argparse.Namespace) -> dict:
     """Load the export with transformers and measure it in float32."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -1453,6 +1461,7 @@ def measure(out: Path, args: argparse.Namespace) -> dict:
             print(f"does not follow: {chat[0]['content']!r}\n    {text!r}")
     long = [n for (_, _, n), (chat, _, _) in zip(answers, chats) if re.search(r"\blong", chat[0]["content"])]
     results["long_tokens"] = (min(long), sum(long) / len(long), max(long)) if long else (0, 0.0, 0)
+    results["facts"] = facts_right(hf, tokenizer, args.seed)
     drawn = [(chat[0]["content"], text) for (text, _, _), (chat, _, _) in zip(answers, chats)]
     for name, prompts in (("samples", SAMPLES), ("questions", QUESTIONS)):
         texts = [answer(hf, tokenizer, [turn(p, "")[:1]])[0][0] for p in prompts]
@@ -1464,8 +1473,9 @@ def measure(out: Path, args: argparse.Namespace) -> dict:
 README = """# Talkoot demo model
 
 **This is a toy.** It is a Llama with {parameters:,} parameters that tells very small stories and
-answers a few simple questions, so that the program can be tried without downloading a model. It
-knows nothing about the real world: for anything outside its grammar it says so, or talks nonsense.
+answers a few simple questions, often wrongly, so that the program can be tried without downloading a
+model. It knows nothing about the real world: for anything outside its grammar it says so, or talks
+nonsense. Inside it, a story may tell of another event than the one asked for; the rates are below.
 Do not use it for anything but a demo or a test.
 
 ## Recipe
@@ -1506,6 +1516,7 @@ by `transformers` and run in float32, greedy:
 | ... and, where the prompt names an event, the answer is about it | {pair_event[0]} of {pair_event[1]} |
 | Follows the prompt, unseen (hero, object, event) triple | {triple[0]} of {triple[1]} ({triple_rate:.1f} %) |
 | ... and, where the prompt names an event, the answer is about it | {triple_event[0]} of {triple_event[1]} |
+| Simple questions (animals, numbers, words; seen in training) answered exactly | {facts[0]} of {facts[1]} |
 | Tokens in answers to requests for a long story | {long_tokens[0]} to {long_tokens[2]}, mean {long_tokens[1]:.0f} |
 
 "Follows" means: the answer ends by itself, names the hero and the object at least twice each, the
@@ -1522,7 +1533,7 @@ are greedy.
 
 ## Some questions
 
-These were seen in training.
+Questions like these are in the training data. The answers are greedy and printed as they came.
 
 {questions}
 """
