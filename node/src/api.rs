@@ -384,6 +384,7 @@ pub enum AskEvent {
         /// Prompt tokens.
         prompt_tokens: u32,
         /// Held for the job at most, µGFT; 0 for a free job.
+        #[serde(deserialize_with = "narrow")]
         held_ugft: u128,
     },
     /// Text that will not change any more.
@@ -397,6 +398,12 @@ pub enum AskEvent {
     Done(Box<AskDone>),
     /// The answer failed; what came before stays.
     Failed(AskError),
+}
+
+/// serde cannot read 128 bits inside a tagged enum. A hold is bounded by credit
+/// lines, which fit 64 bits together.
+fn narrow<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    u64::deserialize(deserializer).map(u128::from)
 }
 
 /// One token and its log-probabilities.

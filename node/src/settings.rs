@@ -202,7 +202,7 @@ mod tests {
             ("--p2p-port 9 --http-port 9", "--http-port"),
             ("--sessions 0", "--sessions"),
             ("--max-mem lots", "--max-mem"),
-            ("--exposure -1", "--exposure"),
+            ("--exposure=-1", "--exposure"),
             ("--model /nowhere", "--model"),
             ("--bootstrap 192.0.2.7:7470", "--bootstrap"),
             ("--bootstrap /ip/192.0.2.7/tcp/1/p2p/x", "--bootstrap"),

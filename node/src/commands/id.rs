@@ -5,6 +5,7 @@ use crate::api::{IdentityView, SCHEMA};
 use crate::cli::ReadArgs;
 use crate::exit::Failure;
 use crate::home::Home;
+use crate::swarm::identity::peer_id_of;
 
 /// Prints wallet, peer id and network.
 ///
@@ -16,7 +17,7 @@ pub fn run(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
     let view = IdentityView {
         schema: SCHEMA,
         wallet: wallet.to_string(),
-        peer_id: super::up::launch::peer_id_text(wallet),
+        peer_id: peer_id_of(&wallet).map_or_else(String::new, |peer| peer.to_string()),
         network: genesis.as_ref().map(|genesis| genesis.name.clone()),
         network_id: genesis.as_ref().map(|genesis| genesis.id().to_string()),
         data: home.data.display().to_string(),

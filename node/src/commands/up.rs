@@ -6,7 +6,6 @@
 //! asked for, the end of stdin all stop it the same way.
 
 pub mod banner;
-pub mod launch;
 mod stop;
 
 use super::{join, output};
