@@ -143,14 +143,19 @@ fn status_of(code: ErrorCode) -> (StatusCode, &'static str) {
 /// A body that could not be read: too large, or broken on the way.
 pub(crate) fn body_error(rejection: &axum::extract::rejection::BytesRejection) -> HttpError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return HttpError::other(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "invalid_request_error",
-            "request_too_large",
-            format!("the request is larger than {} bytes", super::BODY_BYTES_MAX),
-        );
+        return too_large();
     }
     HttpError::bad_request("invalid_body", None, rejection.body_text())
+}
+
+/// A body beyond the bound.
+pub(crate) fn too_large() -> HttpError {
+    HttpError::other(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "invalid_request_error",
+        "request_too_large",
+        format!("the request is larger than {} bytes", super::BODY_BYTES_MAX),
+    )
 }
 
 /// The answer to a path that does not exist.

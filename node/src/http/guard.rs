@@ -5,15 +5,22 @@
 //! a foreign `Origin`. Both are refused. Writes to `/api/v1` also need the
 //! cookie of `api.json`, which only the owner can read.
 
-use super::errors::HttpError;
+use super::errors::{HttpError, too_large};
 use super::{App, NodeApi};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Refuses foreign hosts and origins.
+/// Refuses foreign hosts and origins, and bodies beyond the bound.
 pub(crate) async fn local_only(request: Request, next: Next) -> Response {
+    // Said before the body is awaited; a body without a length meets the same
+    // bound while it is read.
+    let length =
+        text(request.headers(), &header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    if length.is_some_and(|length: u64| length > super::BODY_BYTES_MAX as u64) {
+        return too_large().into_response();
+    }
     match check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => {

@@ -63,7 +63,10 @@ impl Server {
         let mut reader = BufReader::new(socket);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut head).unwrap() > 0, "cut after {head:?}");
+            assert!(
+                reader.read_line(&mut head).unwrap() > 0,
+                "cut after {head:?}"
+            );
         }
         let head = head.to_ascii_lowercase();
         let length = head
