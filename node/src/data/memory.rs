@@ -61,7 +61,7 @@ impl HopLink for MemoryLink {
         let accept = self.network.nodes().get(&peer).cloned();
         let from = self.wallet;
         Box::pin(async move {
-            let accept = accept.ok_or(LinkError::Unreachable {
+            let accept = accept.ok_or_else(|| LinkError::Unreachable {
                 peer,
                 reason: "no such node in this process".to_owned(),
             })?;

@@ -115,7 +115,7 @@ pub enum StageAction {
     /// Send to the submitter on the data stream.
     ToSubmitter(Frame),
     /// Send on the control stream.
-    Control(ControlMessage),
+    Control(Box<ControlMessage>),
     /// Remember the highest acknowledgement durably.
     Hold(Box<(Signed<Attestation>, Signed<Ack>)>),
     /// Post a `Frontier` with the highest acknowledgement.

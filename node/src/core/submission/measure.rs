@@ -82,7 +82,7 @@ impl Measure {
 }
 
 fn micros(value: u64) -> f64 {
-    u32::try_from(value).map_or(f64::from(u32::MAX), f64::from)
+    u32::try_from(value).map_or(4e9, f64::from)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

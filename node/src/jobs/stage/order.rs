@@ -51,7 +51,7 @@ pub(super) async fn accept(
         }
         JobOrder::Reserved(entry) => {
             let view = host.ledger.order(entry.clone()).await?;
-            let slot = accept_reserved(host, submitter, open, &view).await?;
+            let slot = accept_reserved(host, submitter, open, &view)?;
             check_colleagues(host, open, &served, &view).await?;
             (view.job, slot, true)
         }
@@ -134,7 +134,7 @@ fn accept_free(
     }
 }
 
-async fn accept_reserved(
+fn accept_reserved(
     host: &Host,
     submitter: Wallet,
     open: &Open,
