@@ -7,6 +7,8 @@
 //! attested), so that their holds end. It does no I/O.
 
 mod measure;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use measure::{Measure, Summary};

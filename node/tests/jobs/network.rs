@@ -40,7 +40,6 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     pub(crate) ledger: Shared,
     pub(crate) card: ModelCard,
-    pub(crate) memory: MemoryNetwork,
     pub(crate) genesis: Genesis,
 }
 
@@ -145,7 +144,6 @@ impl Plan {
             nodes,
             ledger,
             card,
-            memory,
             genesis,
         }
     }

@@ -65,20 +65,20 @@ async fn ring_equals_one_process(carrier: Carrier) {
     let expected = alone(&ids, 48, &SamplingParams::default(), DType::F32);
     let (report, seen) = run(&network, network.request(&ids, 48), usize::MAX).await;
     let report = report.unwrap();
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen.ids(), expected);
+    {
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.ids(), expected);
+        assert_eq!(seen.job, Some(report.job));
+        assert!(seen.tokens.iter().all(|event| event.times.len() == 4));
+    }
     assert_eq!(report.finish, Finish::Length);
     assert_eq!(report.completion_tokens, 48);
     assert!(report.reserved);
-    assert_eq!(seen.job, Some(report.job));
-    assert!(seen.tokens.iter().all(|event| event.times.len() == 4));
     println!(
         "{carrier:?}: {:.1} µs per token and hop, compute {:?}",
         report.overhead_us_per_token_hop, report.compute_us_per_token
     );
-    let job = report.job;
-    drop(seen);
-    let view = settled(&network, job).await;
+    let view = settled(&network, report.job).await;
     assert!(view.stages.iter().all(|stage| stage.is_final));
     assert!(
         view.stages

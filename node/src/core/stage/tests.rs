@@ -64,7 +64,7 @@ fn actions(core: &mut StageCore) -> Vec<StageAction> {
 }
 
 fn hidden(shape: &JobShape, position: u32, rows: u32) -> Frame {
-    let payload = vec![0; (u64::from(rows) * shape.row_bytes()) as usize];
+    let payload = vec![0; rows as usize * 16];
     Frame {
         header: FrameHeader {
             kind: FrameKind::Hidden,
