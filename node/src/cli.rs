@@ -20,6 +20,9 @@ First steps:
   talkoot up --join TICKET           on that machine: join and lend
   talkoot ledger balances            who earned and who spent";
 
+/// Kademlia warns that it knows nobody, which is how every first node begins.
+const DEFAULT_LOG: &str = "warn,libp2p_kad=error,talkoot=info";
+
 /// The whole line.
 #[derive(Debug, Parser)]
 #[command(name = "talkoot", version, about = ABOUT, after_help = EXAMPLES)]
@@ -145,7 +148,7 @@ pub struct UpArgs {
         long,
         value_name = "FILTER",
         env = "TALKOOT_LOG",
-        default_value = "warn,talkoot=info"
+        default_value = DEFAULT_LOG
     )]
     pub log: String,
     /// How to log

@@ -104,6 +104,7 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
     }));
     let home = parts.home.clone();
     let network = parts.genesis.id();
+    let expects_peers = parts.ticket.is_some() || !parts.settings.bootstrap.is_empty();
     let handle = tokio::select! {
         started = node::start(parts) => started?,
         () = stop.any() => return Ok(()),
@@ -125,7 +126,7 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
         data_addresses: status.data_addresses.clone(),
     };
     home.write_api(&api)?;
-    output::print(&banner::text(&status, &api.url))?;
+    output::print(&banner::text(&status, &api.url, expects_peers))?;
     let outcome = tokio::select! {
         () = stop.any() => Ok(()),
         () = late.stop_requested() => Ok(()),

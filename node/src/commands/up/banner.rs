@@ -6,9 +6,9 @@ use crate::commands::output;
 use crate::commands::status::serving;
 use crate::units;
 
-/// The banner.
+/// The banner; `expects_peers` where a ticket or an address names some.
 #[must_use]
-pub fn text(status: &StatusView, url: &str) -> String {
+pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
     let mut text = format!("talkoot {}\n", status.version);
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
     line("wallet", &output::id(&status.wallet));
@@ -41,7 +41,9 @@ pub fn text(status: &StatusView, url: &str) -> String {
             first(&status.data_addresses)
         ),
     );
-    if status.peers == 0 {
+    if status.peers == 0 && expects_peers {
+        line("peers", "none yet; dialling (`talkoot peers` shows who answers)");
+    } else if status.peers == 0 {
         line(
             "alone",
             "`talkoot invite` prints a ticket; on the next machine: `talkoot up --join TICKET`",
