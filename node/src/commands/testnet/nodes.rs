@@ -154,8 +154,8 @@ impl Nodes {
             ));
         }
         let directory = self.directory.display();
-        let program =
-            std::env::current_exe().map_or_else(|_| "talkoot".into(), |path| path.display().to_string());
+        let program = std::env::current_exe()
+            .map_or_else(|_| "talkoot".into(), |path| path.display().to_string());
         output::note(&format!(
             "to stop and remove all:\n  for home in {directory}/*; do TALKOOT_HOME=$home {program} down; done; \
              rm -r {directory}\n"

@@ -42,7 +42,10 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
         ),
     );
     if status.peers == 0 && expects_peers {
-        line("peers", "none yet; dialling (`talkoot peers` shows who answers)");
+        line(
+            "peers",
+            "none yet; dialling (`talkoot peers` shows who answers)",
+        );
     } else if status.peers == 0 {
         line(
             "alone",
