@@ -26,6 +26,8 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 /// A stream in the making.
 pub type OpenFuture = Pin<Box<dyn Future<Output = Result<Duplex, LinkError>> + Send>>;
+/// A farewell to all peers.
+pub type CloseFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A two-way byte stream to a known peer.
 pub struct Duplex {
@@ -78,8 +80,8 @@ pub trait HopLink: Send + Sync + Debug {
     /// Opens a stream; tries all addresses, or uses what is connected already.
     fn open(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> OpenFuture;
 
-    /// Ends all streams and takes no more.
-    fn close(&self);
+    /// Ends all streams, takes no more, and tells the peers.
+    fn close(&self) -> CloseFuture;
 }
 
 /// Own streams go through memory, all others through another link.
@@ -99,8 +101,11 @@ impl<R: HopLink> HopLink for OwnOrRemote<R> {
         }
     }
 
-    fn close(&self) {
-        self.memory.close();
-        self.remote.close();
+    fn close(&self) -> CloseFuture {
+        let (memory, remote) = (self.memory.close(), self.remote.close());
+        Box::pin(async move {
+            memory.await;
+            remote.await;
+        })
     }
 }

@@ -62,6 +62,8 @@ pub struct SubmissionCore {
     newest: Option<Verified<Attestation>>,
     finish: Option<Finish>,
     failure: Option<Failure>,
+    accusations: Vec<(usize, Failure)>,
+    accused_until_us: Option<u64>,
     is_refused: bool,
     last_event_us: u64,
     measure: Measure,
@@ -84,6 +86,8 @@ impl SubmissionCore {
             newest: None,
             finish: None,
             failure: None,
+            accusations: Vec::new(),
+            accused_until_us: None,
             is_refused: false,
             last_event_us: now_us,
             measure: Measure::new(setup.begun_us),
@@ -142,7 +146,8 @@ impl SubmissionCore {
             Phase::Done => None,
             Phase::Stopping { until_us } | Phase::Closing { until_us } => Some(until_us),
             Phase::Opening | Phase::Running => {
-                Some(self.last_event_us.saturating_add(self.silence_us()))
+                let silent_us = self.last_event_us.saturating_add(self.silence_us());
+                Some(silent_us.min(self.accused_until_us.unwrap_or(u64::MAX)))
             }
         }
     }
@@ -177,6 +182,22 @@ impl SubmissionCore {
                 self.mark_gone(stage);
                 self.is_refused |= self.phase == Phase::Opening;
                 self.fail(stage, code, reason, now_us);
+            }
+            SubmissionEvent::Accused {
+                reporter,
+                stage,
+                code,
+                reason,
+            } => {
+                let reason = format!("{reason} (says stage {reporter})");
+                let failure = Failure {
+                    stage: Some(stage),
+                    code,
+                    reason,
+                };
+                let until_us = now_us.saturating_add(self.setup.deadlines.link_grace_us);
+                self.accused_until_us.get_or_insert(until_us);
+                self.accusations.push((reporter, failure));
             }
             SubmissionEvent::Failed {
                 stage,
@@ -480,13 +501,19 @@ impl SubmissionCore {
             Phase::Closing { until_us } if now_us >= until_us => self.phase = Phase::Done,
             Phase::Stopping { .. } | Phase::Closing { .. } => {}
             Phase::Opening | Phase::Running => {
+                if self.accused_until_us.is_some_and(|until| now_us >= until) {
+                    self.failure = self.culprit();
+                    return self.finish_up(now_us);
+                }
                 if now_us.saturating_sub(self.last_event_us) < self.silence_us() {
                     return;
                 }
-                let silent = self
-                    .stages
-                    .iter()
-                    .position(|stage| *stage == StageState::Asked);
+                let asked = |stage: &StageState| *stage == StageState::Asked;
+                let last = self.stages.len().saturating_sub(1);
+                let silent = match self.stages.iter().position(asked) {
+                    None if self.phase == Phase::Opening => Some(last),
+                    found => found,
+                };
                 self.failure = Some(Failure {
                     stage: silent,
                     code: FailCode::Timeout,
@@ -495,6 +522,22 @@ impl SubmissionCore {
                 self.finish_up(now_us);
             }
         }
+    }
+
+    /// A stage that stands still makes all after it wait in vain, so several
+    /// accuse the one before them. The culprit is the one that accuses nobody.
+    fn culprit(&self) -> Option<Failure> {
+        let accuses = |stage: &Option<usize>| {
+            let mut reporters = self.accusations.iter().map(|one| one.0);
+            reporters.any(|reporter| Some(reporter) == *stage)
+        };
+        let silent = self
+            .accusations
+            .iter()
+            .find(|(_, failure)| !accuses(&failure.stage));
+        silent
+            .or_else(|| self.accusations.first())
+            .map(|(_, failure)| failure.clone())
     }
 
     /// The layers of a stage, for messages.

@@ -5,7 +5,7 @@
 //! in-memory pipes and hands one end to the other node. A node that leaves or
 //! is cut off is gone for new streams at once.
 
-use super::{Duplex, HopLink, LinkError, OpenFuture};
+use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,7 +78,8 @@ impl HopLink for MemoryLink {
         })
     }
 
-    fn close(&self) {
+    fn close(&self) -> CloseFuture {
         self.network.leave(self.wallet);
+        Box::pin(std::future::ready(()))
     }
 }

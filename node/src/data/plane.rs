@@ -25,6 +25,9 @@ const STREAMS_MAX: usize = 1024;
 /// How long a stream may take to say what it is.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
 
+/// How long peers may take to hear of our end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Why the data plane does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -254,9 +257,21 @@ impl DataPlane {
 impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.host.link.close();
-        if let Some(runtime) = self.runtime.take() {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        // Peers that hear of the end need not wait for a silence; but this may
+        // run inside another runtime, which must not be blocked.
+        let farewell = self.host.link.close();
+        let say = move || {
+            let told = async { tokio::time::timeout(FAREWELL, farewell).await };
+            let is_told = runtime.block_on(told).is_ok();
+            tracing::debug!(is_told, "the data plane ends");
             runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("talkoot-bye".to_owned());
+        if let Err(error) = thread.spawn(say) {
+            tracing::warn!(%error, "no thread for the farewell");
         }
     }
 }

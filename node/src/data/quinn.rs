@@ -6,7 +6,7 @@
 //! in both directions, whoever dialled it. A silent peer is gone after
 //! [`IDLE`]; the runtime that drives this must not be starved by compute.
 
-use super::{Duplex, HopLink, LinkError, OpenFuture};
+use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture};
 use crate::swarm::identity::{peer_id_of, transport_keypair, wallet_of};
 use futures::FutureExt;
 use futures::future::select_ok;
@@ -170,14 +170,9 @@ impl QuinnLink {
             connection.close(VarInt::from_u32(1), b"no ed25519 identity");
             return;
         };
-        lock(&self.0.connections)
-            .entry(peer)
-            .and_modify(|held| {
-                if held.close_reason().is_some() {
-                    *held = connection.clone();
-                }
-            })
-            .or_insert_with(|| connection.clone());
+        // The newest one is used from now on: an older one may belong to a
+        // program that was killed and has just come back.
+        lock(&self.0.connections).insert(peer, connection.clone());
         self.take_streams(peer, connection).await;
     }
 
@@ -304,8 +299,12 @@ impl HopLink for QuinnLink {
         Box::pin(async move { link.open_stream(peer, &addresses).await })
     }
 
-    fn close(&self) {
-        self.0.endpoint.close(VarInt::from_u32(0), b"bye");
+    fn close(&self) -> CloseFuture {
+        let link = self.clone();
+        Box::pin(async move {
+            link.0.endpoint.close(VarInt::from_u32(0), b"bye");
+            link.0.endpoint.wait_idle().await;
+        })
     }
 }
 

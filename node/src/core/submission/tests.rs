@@ -487,3 +487,28 @@ fn a_false_attestation_is_not_acknowledged() {
     let id = newest.id();
     assert!(world.acks[acks..].iter().all(|ack| ack.attestation == id));
 }
+
+#[test]
+fn of_several_accused_the_one_that_accuses_nobody_is_named() {
+    let mut world = (0..)
+        .map(World::new)
+        .find(|world| world.stages.len() == 4)
+        .unwrap();
+    for _ in 0..40 {
+        world.step();
+    }
+    for (reporter, stage) in [(3, 2), (2, 1), (0, 3)] {
+        let event = SubmissionEvent::Accused {
+            reporter,
+            stage,
+            code: FailCode::Neighbour,
+            reason: "it sends nothing".to_owned(),
+        };
+        world.submitter.handle(event, world.now_us);
+        assert_eq!(world.submitter.ended().failure, None, "it waits for more");
+    }
+    let tick_us = world.submitter.next_tick_us().unwrap();
+    world.submitter.handle(SubmissionEvent::Tick, tick_us);
+    let failure = world.submitter.ended().failure.unwrap();
+    assert_eq!(failure.stage, Some(1));
+}

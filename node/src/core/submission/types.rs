@@ -43,7 +43,18 @@ pub enum SubmissionEvent {
     Token(Frame),
     /// An attestation with a right signature.
     Attestation(Box<Verified<Attestation>>),
-    /// A stage is at fault, by its own word, a neighbour's, or a bad message.
+    /// A stage says that another one is silent or gone.
+    Accused {
+        /// Who says so.
+        reporter: usize,
+        /// Of whom.
+        stage: usize,
+        /// The kind of reason.
+        code: FailCode,
+        /// In words.
+        reason: String,
+    },
+    /// A stage is at fault, by its own word or a bad message.
     Failed {
         /// Which.
         stage: usize,

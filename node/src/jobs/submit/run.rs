@@ -356,15 +356,19 @@ fn heard_event(
             if at_fault >= shape.count() {
                 return failed("it names a stage that does not exist".to_owned());
             }
-            let reason = if at_fault == stage {
-                reason
+            Some(if at_fault == stage {
+                SubmissionEvent::Failed {
+                    stage,
+                    code,
+                    reason,
+                }
             } else {
-                format!("{reason} (says stage {stage})")
-            };
-            Some(SubmissionEvent::Failed {
-                stage: at_fault,
-                code,
-                reason,
+                SubmissionEvent::Accused {
+                    reporter: stage,
+                    stage: at_fault,
+                    code,
+                    reason,
+                }
             })
         }
         Ok(ControlMessage::Closed(_)) => Some(SubmissionEvent::Closed(stage)),
