@@ -190,9 +190,7 @@ impl StageCore {
             StageEvent::ComputeFailed(reason) => {
                 self.fail(self.setup.index, FailCode::Compute, &reason, now_us);
             }
-            StageEvent::BadControl(reason) => {
-                self.fail(self.setup.index, FailCode::Protocol, &reason, now_us);
-            }
+            StageEvent::BadControl(reason) => self.on_bad_control(&reason, now_us),
             StageEvent::PreviousLost => self.on_neighbour_lost(self.previous_index(), now_us),
             StageEvent::NextLost => {
                 let next = self.setup.index.saturating_add(1);
@@ -221,7 +219,15 @@ impl StageCore {
             Source::Previous => self.previous_index(),
             Source::Submitter => self.setup.index,
         };
-        self.fail(at_fault, FailCode::Protocol, &error.to_string(), now_us);
+        let reason = error.to_string();
+        self.fail(at_fault, FailCode::Protocol, &reason, now_us);
+        self.actions.push_back(StageAction::Mark(source, reason));
+    }
+
+    fn on_bad_control(&mut self, reason: &str, now_us: u64) {
+        self.fail(self.setup.index, FailCode::Protocol, reason, now_us);
+        let mark = StageAction::Mark(Source::Submitter, reason.to_owned());
+        self.actions.push_back(mark);
     }
 
     fn on_frame(&mut self, source: Source, frame: Frame, now_us: u64) {

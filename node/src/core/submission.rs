@@ -164,6 +164,7 @@ impl SubmissionCore {
             deadlines.token_hop_us
         };
         hop.saturating_add(hop / 4)
+            .saturating_add(deadlines.link_grace_us.saturating_mul(2))
     }
 
     /// Takes one event.

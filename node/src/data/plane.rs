@@ -11,7 +11,7 @@ use crate::jobs::ledger::JobLedger;
 use crate::jobs::marks::Marks;
 use crate::jobs::stage::{Nonces, serve_control};
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use talkoot_protocol::{Genesis, Keypair, NetworkId, Wallet};
 use tokio::runtime::{Handle, Runtime};
@@ -118,7 +118,7 @@ pub struct DataPlane(Arc<Plane>);
 struct Plane {
     host: Arc<Host>,
     handle: Handle,
-    runtime: Option<Runtime>,
+    runtime: Mutex<Option<Runtime>>,
     stop: watch::Sender<bool>,
 }
 
@@ -210,7 +210,7 @@ impl DataPlane {
         Self(Arc::new(Plane {
             host,
             handle: runtime.handle().clone(),
-            runtime: Some(runtime),
+            runtime: Mutex::new(Some(runtime)),
             stop,
         }))
     }
@@ -248,16 +248,31 @@ impl DataPlane {
         self.0.handle.spawn(task)
     }
 
+    /// Ends at once and without a word to anybody, as a killed process does: for
+    /// tests of what the others do then.
+    pub fn abandon(&self) {
+        if let Some(runtime) = self.0.take_runtime() {
+            runtime.shutdown_background();
+        }
+    }
+
     /// Tells all stages to end their jobs with a word to their submitters.
     pub fn begin_shutdown(&self) {
         self.0.stop.send_replace(true);
     }
 }
 
+impl Plane {
+    fn take_runtime(&self) -> Option<Runtime> {
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        runtime.take()
+    }
+}
+
 impl Drop for Plane {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        let Some(runtime) = self.runtime.take() else {
+        let Some(runtime) = self.take_runtime() else {
             return;
         };
         // Peers that hear of the end need not wait for a silence; but this may

@@ -1,6 +1,6 @@
 //! Whole jobs: the ring gives what one process gives, and the books are right.
 
-use crate::network::{Carrier, Network, Plan, Seen, checkpoint, ranges, recorder};
+use crate::network::{Carrier, Network, Node, Plan, Seen, checkpoint, ranges, recorder};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use talkoot::api::{AskError, ErrorCode};
@@ -9,7 +9,7 @@ use talkoot::jobs::submit::{JobReport, JobRequest, submit};
 use talkoot_inference::{GenerateOptions, Shard, ShardOptions, TokenSampler, generate};
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::frame::Finish;
-use talkoot_protocol::{DType, JobId};
+use talkoot_protocol::{DType, JobId, Wallet};
 use tokio::sync::watch;
 
 const FOUR: [u32; 5] = [0, 1, 2, 3, 5];
@@ -207,50 +207,58 @@ async fn a_cancelled_job_is_settled_for_what_was_received() {
     );
 }
 
+/// Ends the third stage in the middle of an answer; gives its wallet.
+async fn end_a_stage(network: &mut Network, end: fn(&Node)) -> (AskError, JobId, Wallet) {
+    let request = network.request(&prompt(20), 400);
+    let ending = network.nodes.remove(3);
+    let wallet = ending.key.wallet();
+    let (observer, seen) = recorder(usize::MAX);
+    let (_keep, cancel) = watch::channel(false);
+    let job = submit(network.asker().clone(), request, observer, cancel);
+    let kill = async {
+        while seen.lock().unwrap().tokens.len() < 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        end(&ending);
+        drop(ending);
+    };
+    let both = async { tokio::join!(job, kill) };
+    let (result, ()) = tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .unwrap();
+    let job = seen.lock().unwrap().job.unwrap();
+    (result.unwrap_err(), job, wallet)
+}
+
 #[tokio::test]
-async fn a_stage_that_dies_is_named_and_the_others_are_paid() {
+async fn a_stage_that_is_killed_is_named_and_the_others_are_paid() {
     let mut plan = Plan::new(Carrier::Quic, &FOUR);
     plan.slow = Some((0, Duration::from_millis(10)));
     let mut network = plan.build();
-    let dead = network.nodes.remove(3);
-    let wallet = dead.key.wallet();
-    let (observer, seen) = recorder(usize::MAX);
-    let (_keep, cancel) = watch::channel(false);
-    let mut request = network.request(&prompt(20), 400);
-    request.route.insert(
-        2,
-        talkoot::jobs::submit::RouteStage {
-            wallet,
-            range: dead.range.unwrap(),
-            addresses: dead.plane.addresses(),
-        },
-    );
-    let job = submit(network.asker().clone(), request, observer, cancel);
-    let seen_tokens = Arc::clone(&seen);
-    let kill = async move {
-        while seen_tokens.lock().unwrap().tokens.len() < 20 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        drop(dead);
-    };
-    let (result, ()) =
-        tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(job, kill) })
-            .await
-            .unwrap();
-    let error = result.unwrap_err();
+    let (error, job, wallet) = end_a_stage(&mut network, |node| node.plane.abandon()).await;
     assert_eq!(error.code, ErrorCode::StageFailed);
     assert!(error.message.contains(&wallet.short()), "{error}");
     assert!(error.message.contains("layers 2..3"), "{error}");
-    let job = seen.lock().unwrap().job.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let view = network.ledger.lock().unwrap().job(job).unwrap();
     for stage in &view.stages {
         assert_eq!(stage.is_final, stage.worker != wallet);
-        if stage.worker != wallet {
-            assert!(stage.earned.0 > 0);
-        }
+        assert_eq!(stage.earned.0 > 0, stage.worker != wallet);
+        assert_eq!(stage.held.0 > 0, stage.worker == wallet);
     }
     assert_eq!(network.ledger.lock().unwrap().sum().0, 0);
+}
+
+#[tokio::test]
+async fn a_stage_that_stops_says_so_and_is_paid_too() {
+    let mut plan = Plan::new(Carrier::Quic, &FOUR);
+    plan.slow = Some((0, Duration::from_millis(10)));
+    let mut network = plan.build();
+    let (error, job, wallet) = end_a_stage(&mut network, |node| node.plane.begin_shutdown()).await;
+    assert!(error.message.contains(&wallet.short()), "{error}");
+    assert!(error.message.contains("the node is stopping"), "{error}");
+    let view = settled(&network, job).await;
+    assert!(view.stages.iter().all(|stage| stage.earned.0 > 0));
 }
 
 #[tokio::test]

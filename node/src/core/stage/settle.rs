@@ -19,7 +19,7 @@ impl StageCore {
         now_us: u64,
     ) {
         if let Err(reason) = self.check_ack(&attestation, &ack) {
-            return self.fail(self.setup.index, FailCode::Protocol, reason, now_us);
+            return self.on_bad_control(reason, now_us);
         }
         let progress = Progress {
             prompt: ack.prompt_done,

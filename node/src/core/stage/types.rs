@@ -120,6 +120,8 @@ pub enum StageAction {
     Hold(Box<(Signed<Attestation>, Signed<Ack>)>),
     /// Post a `Frontier` with the highest acknowledgement.
     Post(Box<Settlement>),
+    /// Remember that this sender broke a rule.
+    Mark(Source, String),
     /// Free everything; nothing follows.
     Close,
 }

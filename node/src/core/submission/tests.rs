@@ -222,6 +222,7 @@ impl World {
             }
             StageAction::Control(message) => self.replies.push_back((index, *message)),
             StageAction::Hold(_) => {}
+            StageAction::Mark(source, reason) => panic!("{source:?}: {reason}"),
             StageAction::Post(settlement) => stage.posts.push(*settlement),
             StageAction::Close => stage.is_closed = true,
         }

@@ -175,7 +175,6 @@ impl StageRun {
                 }
             }
             if let Some(event) = self.next_event(reader, &mut control).await {
-                self.mark(&event);
                 self.core.handle(event, self.host.now_us());
             }
         }
@@ -194,6 +193,7 @@ impl StageRun {
             StageAction::ToSubmitter(frame) => push(&mut self.tokens, &frame),
             StageAction::Hold(pair) => self.host.ledger.hold_ack(pair.0, pair.1),
             StageAction::Post(settlement) => self.post_interim(*settlement),
+            StageAction::Mark(source, reason) => self.mark(source, &reason),
             StageAction::Control(_) | StageAction::Close => {}
         }
     }
@@ -244,18 +244,13 @@ impl StageRun {
         }
     }
 
-    fn mark(&self, event: &StageEvent) {
-        match event {
-            StageEvent::BadFrame(Source::Submitter, error) => {
-                self.host.marks.add(self.submitter, &error.to_string());
-            }
-            StageEvent::BadFrame(Source::Previous, error) => {
-                if let Some(previous) = self.previous_wallet {
-                    self.host.marks.add(previous, &error.to_string());
-                }
-            }
-            StageEvent::BadControl(reason) => self.host.marks.add(self.submitter, reason),
-            _ => {}
+    fn mark(&self, source: Source, reason: &str) {
+        let sender = match source {
+            Source::Submitter => Some(self.submitter),
+            Source::Previous => self.previous_wallet,
+        };
+        if let Some(sender) = sender {
+            self.host.marks.add(sender, reason);
         }
     }
 
