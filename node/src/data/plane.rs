@@ -11,6 +11,7 @@ use crate::jobs::ledger::JobLedger;
 use crate::jobs::marks::Marks;
 use crate::jobs::stage::{Nonces, serve_control};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use talkoot_protocol::{Genesis, Keypair, NetworkId, Wallet};
@@ -68,6 +69,8 @@ pub struct Host {
     pub marks: Marks,
     /// True once the node stops.
     pub stopping: watch::Receiver<bool>,
+    /// Jobs that run here as a stage.
+    pub running: AtomicUsize,
     began: Instant,
 }
 
@@ -204,6 +207,7 @@ impl DataPlane {
             nonces: Nonces::default(),
             marks: Marks::default(),
             stopping,
+            running: AtomicUsize::new(0),
             began: crate::clock::monotonic(),
         });
         runtime.spawn(accept_streams(Arc::clone(&host), accepted));
@@ -277,9 +281,18 @@ impl Drop for Plane {
         };
         // Peers that hear of the end need not wait for a silence; but this may
         // run inside another runtime, which must not be blocked.
-        let farewell = self.host.link.close();
+        let host = Arc::clone(&self.host);
+        let farewell = async move {
+            while host.running.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let close = self.host.link.close();
         let say = move || {
-            let told = async { tokio::time::timeout(FAREWELL, farewell).await };
+            let told = async {
+                let ended = tokio::time::timeout(FAREWELL, farewell).await;
+                tokio::time::timeout(FAREWELL, close).await.and(ended)
+            };
             let is_told = runtime.block_on(told).is_ok();
             tracing::debug!(is_told, "the data plane ends");
             runtime.shutdown_background();

@@ -1,7 +1,7 @@
 //! The stage side of jobs: answers control streams.
 //!
 //! A submitter asks for an offer, then opens a job; each refusal is typed and
-//! says what is missing. The job itself runs in [`run`], driven by
+//! says what is missing. The job itself runs in `run`, driven by
 //! `core::stage`.
 
 mod offers;
@@ -16,6 +16,7 @@ use crate::data::plane::Host;
 use crate::data::wire::{ControlReader, Outbox, WireError, control_bytes};
 use crate::jobs::worker::WorkerError;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use talkoot_protocol::control::{ControlMessage, FailCode};
 use talkoot_protocol::{LayerRange, ModelId, Wallet, limits};
@@ -95,7 +96,9 @@ pub(crate) async fn serve_control(
             ControlMessage::Open(open) => match run::StageRun::open(host, submitter, *open).await {
                 Ok(run) => {
                     control.push(control_bytes(&ControlMessage::Opened));
+                    host.running.fetch_add(1, Ordering::AcqRel);
                     run.drive(&mut reader, control).await;
+                    host.running.fetch_sub(1, Ordering::AcqRel);
                     return Ok(());
                 }
                 Err(refusal) => refusal.into_message(),

@@ -74,7 +74,7 @@ pub enum Computed {
 /// What happens to a stage.
 #[derive(Debug)]
 pub enum StageEvent {
-    /// A frame arrived whose header had passed [`StageCore::check`].
+    /// A frame arrived whose header had passed [`super::StageCore::check`].
     Frame(Source, Frame),
     /// A frame was refused.
     BadFrame(Source, FrameError),
