@@ -211,17 +211,26 @@ impl Asker {
     /// What is served now and by whom, we included.
     #[must_use]
     pub fn served(&self) -> Vec<(Wallet, Served)> {
+        let me = self.ctx.wallet();
+        let mut served: Vec<(Wallet, Served)> = self
+            .ctx
+            .served
+            .list()
+            .iter()
+            .map(|model| (me, model.announced()))
+            .collect();
         self.control.directory().read(|directory, now_ms| {
             let present = directory.present(now_ms);
-            let all = present.flat_map(|(wallet, present)| {
+            let others = present.filter(|(wallet, _)| **wallet != me);
+            served.extend(others.flat_map(|(wallet, present)| {
                 present
                     .presence
                     .served
                     .iter()
                     .map(|served| (*wallet, served.clone()))
-            });
-            all.collect()
-        })
+            }));
+        });
+        served
     }
 
     fn data_addresses(&self, wallet: Wallet) -> Vec<SocketAddr> {

@@ -4,8 +4,9 @@
 use crate::books::BooksHandle;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
+use talkoot_protocol::announce::Served;
 use talkoot_protocol::{
-    ArithmeticId, Genesis, Keypair, LayerRange, ModelCard, ModelId, NetworkId, Wallet,
+    ArithmeticId, Genesis, Hash, Keypair, LayerRange, ModelCard, ModelId, NetworkId, Wallet,
 };
 
 /// Shared by all tasks of a node; cheap to clone behind an `Arc`.
@@ -63,6 +64,23 @@ pub struct ServedModel {
     pub layers_per_second: u32,
     /// The thread that computes them.
     pub worker: crate::jobs::worker::WorkerHandle,
+}
+
+impl ServedModel {
+    /// What is announced of it.
+    #[must_use]
+    pub fn announced(&self) -> Served {
+        Served {
+            model: self.id,
+            name: self.card.name.clone(),
+            card: Hash::of_blob(&self.card.to_bytes()),
+            layers: self.card.shape.layers,
+            range: self.range,
+            arithmetic: self.arithmetic,
+            layers_per_second: self.layers_per_second.max(1),
+            context: self.card.shape.context,
+        }
+    }
 }
 
 /// The list of served models; models may be loaded and unloaded while running.

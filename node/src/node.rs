@@ -146,7 +146,6 @@ impl NodeHandle {
                     .get(&peer.wallet, now_ms)
                     .map(|present| present.presence.clone())
             });
-            let data = self.0.data.marks().of(peer.wallet);
             PeerView {
                 wallet: peer.wallet.to_string(),
                 peer_id: peer.peer_id,
@@ -159,10 +158,8 @@ impl NodeHandle {
                 serving: presence.map_or_else(Vec::new, |presence| {
                     presence.served.iter().map(served_view).collect()
                 }),
-                marks: peer.marks.saturating_add(data.count),
-                last_mark: peer
-                    .last_mark
-                    .or_else(|| (data.count > 0).then_some(data.last)),
+                marks: peer.marks,
+                last_mark: peer.last_mark,
             }
         };
         Ok(self
@@ -254,14 +251,11 @@ impl NodeHandle {
             );
             return Err(AskError::new(ErrorCode::InsufficientCredits, message));
         }
-        let addresses: Vec<String> = self
-            .0
-            .control
-            .swarm()
-            .listeners()
-            .into_iter()
-            .take(TICKET_ADDRESSES)
-            .collect();
+        let mut addresses = self.0.control.swarm().listeners();
+        // A loopback address is of use on this machine only.
+        addresses
+            .sort_by_key(|address| address.contains("/127.0.0.1/") || address.contains("/::1/"));
+        addresses.truncate(TICKET_ADDRESSES);
         let expires_ms = clock::now_ms().saturating_add(request.ttl_ms);
         let mut nonce = [0_u8; 8];
         crate::home::fill_random(&mut nonce)
@@ -373,16 +367,8 @@ fn readiness(models: &[ModelView]) -> Vec<String> {
         ];
     }
     let gaps = |model: &ModelView| {
-        let missing: Vec<String> = (0_u32..)
-            .zip(&model.coverage)
-            .filter(|(_, count)| **count == 0)
-            .map(|(layer, _)| layer.to_string())
-            .collect();
-        format!(
-            "{}: nobody serves layers {}",
-            model.name,
-            missing.join(", ")
-        )
+        let missing = route::list(&route::gaps(&model.coverage));
+        format!("{}: nobody serves layers {missing}", model.name)
     };
     models.iter().map(gaps).collect()
 }

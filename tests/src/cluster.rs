@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use talkoot::api::{
-    AskDone, AskError, AskEvent, AskRequest, BalancesView, ChainView, ChatMessage, EntriesView, Prompt, StatusView,
+    AskDone, AskError, AskEvent, AskRequest, BalancesView, ChainView, ChatMessage, EntriesView,
+    Prompt, StatusView,
 };
 use talkoot::client::Client;
 use talkoot::home::Home;
@@ -28,20 +29,26 @@ impl Member {
     /// A node without layers.
     #[must_use]
     pub fn asker() -> Self {
-        Self { arguments: vec!["--no-serve".into()] }
+        Self {
+            arguments: vec!["--no-serve".into()],
+        }
     }
 
     /// A node that serves these layers of the demo model.
     #[must_use]
     pub fn worker(layers: &str) -> Self {
-        Self { arguments: vec!["--layers".into(), layers.into()] }
+        Self {
+            arguments: vec!["--layers".into(), layers.into()],
+        }
     }
 
     /// A node that serves these layers of a model directory.
     #[must_use]
     pub fn worker_of(model: &Path, layers: &str) -> Self {
         let model = model.display().to_string();
-        Self { arguments: vec!["--model".into(), model, "--layers".into(), layers.into()] }
+        Self {
+            arguments: vec!["--model".into(), model, "--layers".into(), layers.into()],
+        }
     }
 }
 
@@ -94,8 +101,14 @@ impl Cluster {
     #[must_use]
     pub fn start(binary: &str, members: &[Member]) -> Self {
         let directory = TempDir::new().unwrap();
-        let keys: Vec<[u8; 32]> = (1_u8..).take(members.len()).map(|byte| [byte; 32]).collect();
-        let founder = |seed: &[u8; 32]| Founder { wallet: Keypair::from_seed(seed).wallet(), line_ugft: LINE_UGFT };
+        let keys: Vec<[u8; 32]> = (1_u8..)
+            .take(members.len())
+            .map(|byte| [byte; 32])
+            .collect();
+        let founder = |seed: &[u8; 32]| Founder {
+            wallet: Keypair::from_seed(seed).wallet(),
+            line_ugft: LINE_UGFT,
+        };
         let founders = keys.iter().map(founder).collect();
         let genesis = Genesis::new("cluster", 1, Policy::default(), founders).unwrap();
         let mut nodes: Vec<Node> = Vec::new();
@@ -107,7 +120,8 @@ impl Cluster {
             home.found_network(&genesis).unwrap();
             let mut node = Node::new(binary, &root, &member.arguments);
             if let Some(first) = nodes.first() {
-                node.arguments.extend(["--bootstrap".to_owned(), first.p2p_address()]);
+                node.arguments
+                    .extend(["--bootstrap".to_owned(), first.p2p_address()]);
             }
             node.spawn();
             if index == 0 {
@@ -131,14 +145,21 @@ impl Cluster {
     pub fn wait_ready(&self, index: usize) {
         wait_for("a full route", WAIT, || {
             let status = self.nodes[index].status();
-            if status.ready { Ok(()) } else { Err(status.reasons.join("; ")) }
+            if status.ready {
+                Ok(())
+            } else {
+                Err(status.reasons.join("; "))
+            }
         });
     }
 
     /// Waits until the running nodes among `indices` hold the same chain.
     pub fn wait_equal(&self, indices: &[usize]) -> ChainView {
         wait_for("equal chains", QUIET, || {
-            let chains: Vec<ChainView> = indices.iter().map(|index| self.nodes[*index].status().chain).collect();
+            let chains: Vec<ChainView> = indices
+                .iter()
+                .map(|index| self.nodes[*index].status().chain)
+                .collect();
             match chains.as_slice() {
                 [first, rest @ ..] if rest.iter().all(|chain| chain == first) => Ok(first.clone()),
                 _ => Err(format!("{chains:?}")),
@@ -180,7 +201,10 @@ impl Node {
     /// When it cannot be started.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+        self.command(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Starts the process.
@@ -188,10 +212,16 @@ impl Node {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.root.with_extension("log"));
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.with_extension("log"));
         let ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0"];
         let mut command = self.command(&["up", "--listen", "127.0.0.1", "--no-mdns"]);
-        command.args(ports).args(&self.arguments).stdin(Stdio::null());
+        command
+            .args(ports)
+            .args(&self.arguments)
+            .stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(log.unwrap());
         self.child = Some(command.spawn().unwrap());
     }
@@ -199,9 +229,16 @@ impl Node {
     /// Waits until the process has written its addresses and answers.
     pub fn wait_up(&mut self) {
         let api = wait_for("the node to come up", WAIT, || {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok()).flatten();
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok())
+                .flatten();
             assert!(ended.is_none(), "the node ended: {ended:?}\n{}", self.log());
-            self.home().read_api().map_err(|error| error.to_string())?.ok_or_else(|| "no api.json".to_owned())
+            self.home()
+                .read_api()
+                .map_err(|error| error.to_string())?
+                .ok_or_else(|| "no api.json".to_owned())
         });
         self.client = Some(Client::new(api));
     }
@@ -239,7 +276,8 @@ impl Node {
 
     /// Adds arguments for the next start.
     pub fn add_arguments(&mut self, arguments: &[&str]) {
-        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
     }
 
     /// Its client.
@@ -258,7 +296,11 @@ impl Node {
     #[must_use]
     pub fn p2p_address(&self) -> String {
         let addresses = &self.client().api().addresses;
-        addresses.iter().find(|address| address.contains("quic-v1")).expect("a QUIC address").clone()
+        addresses
+            .iter()
+            .find(|address| address.contains("quic-v1"))
+            .expect("a QUIC address")
+            .clone()
     }
 
     /// `status`.
@@ -284,22 +326,38 @@ impl Node {
     ///
     /// # Errors
     /// [`Failed`].
-    pub fn ask_watched(&self, request: &AskRequest, mut watch: impl FnMut(usize)) -> Result<Answer, Failed> {
+    pub fn ask_watched(
+        &self,
+        request: &AskRequest,
+        mut watch: impl FnMut(usize),
+    ) -> Result<Answer, Failed> {
         let (mut text, mut tokens) = (String::new(), Vec::new());
         let wrong = |text: &str, message: String| Failed {
             text: text.to_owned(),
             error: AskError::new(talkoot::api::ErrorCode::Internal, message),
         };
-        let stream = self.client().ask(request).map_err(|failure| wrong("", failure.to_string()))?;
+        let stream = self
+            .client()
+            .ask(request)
+            .map_err(|failure| wrong("", failure.to_string()))?;
         for event in stream {
             match event.map_err(|failure| wrong(&text, failure.to_string()))? {
                 AskEvent::Routed { .. } => {}
-                AskEvent::Delta { text: more, tokens: new } => {
+                AskEvent::Delta {
+                    text: more,
+                    tokens: new,
+                } => {
                     text.push_str(&more);
                     tokens.extend(new.into_iter().map(|token| token.id));
                     watch(tokens.len());
                 }
-                AskEvent::Done(done) => return Ok(Answer { text, tokens, done: *done }),
+                AskEvent::Done(done) => {
+                    return Ok(Answer {
+                        text,
+                        tokens,
+                        done: *done,
+                    });
+                }
                 AskEvent::Failed(error) => return Err(Failed { text, error }),
             }
         }
@@ -328,8 +386,12 @@ impl Drop for Node {
 /// A greedy chat request with one user message.
 #[must_use]
 pub fn chat(prompt: &str, completion_tokens_max: u32) -> AskRequest {
-    let message = ChatMessage { role: "user".into(), content: prompt.into() };
+    let message = ChatMessage {
+        role: "user".into(),
+        content: prompt.into(),
+    };
     let prompt = Prompt::Chat(vec![message]);
-    let json = serde_json::json!({ "prompt": prompt, "completion_tokens_max": completion_tokens_max });
+    let json =
+        serde_json::json!({ "prompt": prompt, "completion_tokens_max": completion_tokens_max });
     serde_json::from_value(json).expect("defaults fill the rest")
 }

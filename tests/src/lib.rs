@@ -22,7 +22,10 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Resul
         match probe() {
             Ok(value) => return value,
             Err(reason) => {
-                assert!(began.elapsed() < limit, "waited {limit:?} for {what}: {reason}");
+                assert!(
+                    began.elapsed() < limit,
+                    "waited {limit:?} for {what}: {reason}"
+                );
                 std::thread::park_timeout(Duration::from_millis(20));
             }
         }

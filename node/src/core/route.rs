@@ -42,7 +42,9 @@ pub enum RouteError {
     NoChain,
 }
 
-fn list(ranges: &[LayerRange]) -> String {
+/// Ranges as text.
+#[must_use]
+pub fn list(ranges: &[LayerRange]) -> String {
     ranges
         .iter()
         .map(ToString::to_string)
@@ -173,7 +175,12 @@ pub fn coverage(layers: u32, ranges: impl IntoIterator<Item = LayerRange>) -> Ve
 /// The layers that none of `ranges` holds.
 #[must_use]
 pub fn uncovered(layers: u32, ranges: impl IntoIterator<Item = LayerRange>) -> Vec<LayerRange> {
-    let counts = coverage(layers, ranges);
+    gaps(&coverage(layers, ranges))
+}
+
+/// The runs of layers that nobody holds, by how many hold each layer.
+#[must_use]
+pub fn gaps(counts: &[u32]) -> Vec<LayerRange> {
     let mut gaps = Vec::new();
     let mut start = None;
     for (layer, count) in (0..).zip(counts.iter().copied().chain([1])) {

@@ -9,6 +9,7 @@ use crate::ask::Asker;
 use crate::books::BooksHandle;
 use crate::clock;
 use crate::context::{LendingLimits, NodeContext, ServedModels};
+use crate::core::peers::Mark;
 use crate::data::DataPlane;
 use crate::exit::{Exit, Failure};
 use crate::gossip::ControlPlane;
@@ -62,11 +63,36 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     } = parts;
     let directory = home.network_dir(genesis.id());
     let books = open_books(&directory, &genesis, &key, is_new)?;
-    let ctx = Arc::new(NodeContext {
+    let ctx = Arc::new(context(genesis, key, books, &settings));
+    let data = bind_data(&ctx, &settings)?;
+    let invites = Invites::open(&directory.join("invites"))
+        .map_err(|error| failed("used tickets", &error))?;
+    let models = Models::default();
+    let swarm = swarm_settings(&settings, ticket.as_ref());
+    let control = ControlPlane::start(Arc::clone(&ctx), swarm, models.blobs());
+    let control = Arc::new(control.await.map_err(|error| {
+        failed("cannot start the control plane", &error)
+            .hint("--p2p-port takes another port (0 any); --instance N shifts all ports")
+    })?);
+    announce_reachable(&ctx, &data, &control);
+    forward_marks(&data, &control);
+    let handle = assemble(ctx, control, data, models);
+    welcome::serve(&handle, invites);
+    if let Some(ticket) = ticket {
+        tokio::spawn(welcome::present(handle.clone(), ticket));
+    }
+    if settings.serve {
+        serving::start(&handle, settings).await?;
+    }
+    Ok(handle)
+}
+
+fn context(genesis: Genesis, key: Keypair, books: BooksHandle, settings: &Settings) -> NodeContext {
+    NodeContext {
         network: genesis.id(),
         genesis,
         key,
-        books: books.clone(),
+        books,
         served: ServedModels::default(),
         data_addresses: RwLock::new(Vec::new()),
         limits: LendingLimits {
@@ -76,34 +102,32 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
                 .unwrap_or_else(serving::memory_default),
             exposure_ugft: settings.exposure_ugft,
         },
-    });
-    let ledger = Arc::new(BookedJobs::new(books, ctx.network, ctx.wallet()));
-    let data_address = SocketAddr::new(settings.listen, settings.data_port);
-    let data = DataPlane::bind(&ctx, ledger, data_address).map_err(|error| {
-        failed(&format!("cannot listen for data on {data_address}"), &error)
+    }
+}
+
+fn bind_data(ctx: &NodeContext, settings: &Settings) -> Result<DataPlane, Failure> {
+    let ledger = BookedJobs::new(ctx.books.clone(), ctx.network, ctx.wallet());
+    let address = SocketAddr::new(settings.listen, settings.data_port);
+    DataPlane::bind(ctx, Arc::new(ledger), address).map_err(|error| {
+        failed(&format!("cannot listen for data on {address}"), &error)
             .hint("--data-port takes another port (0 any); --instance N shifts all ports")
-    })?;
-    let invites = Invites::open(&directory.join("invites"))
-        .map_err(|error| failed("used tickets", &error))?;
-    let models = Models::default();
-    let control = ControlPlane::start(
-        Arc::clone(&ctx),
-        swarm_settings(&settings, ticket.as_ref()),
-        models.blobs(),
-    )
-    .await
-    .map_err(|error| {
-        failed("cannot start the control plane", &error)
-            .hint("--p2p-port takes another port (0 any); --instance N shifts all ports")
-    })?;
-    let control = Arc::new(control);
-    announce_reachable(&ctx, &data, &control);
-    let forward = Arc::clone(&control);
+    })
+}
+
+/// What the data plane holds against a peer counts on the control plane too.
+fn forward_marks(data: &DataPlane, control: &Arc<ControlPlane>) {
+    let control = Arc::clone(control);
     data.marks().forward(Box::new(move |peer, reason| {
-        forward
-            .swarm()
-            .mark(peer, crate::core::peers::Mark::Data(reason.to_owned()));
+        control.swarm().mark(peer, Mark::Data(reason.to_owned()));
     }));
+}
+
+fn assemble(
+    ctx: Arc<NodeContext>,
+    control: Arc<ControlPlane>,
+    data: DataPlane,
+    models: Models,
+) -> NodeHandle {
     let asker = Asker {
         ctx: Arc::clone(&ctx),
         models: models.clone(),
@@ -123,14 +147,7 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
         stopped,
     }));
     tokio::spawn(handle.clone().run_until_stopped(stop_asked, stopped_sender));
-    welcome::serve(&handle, invites);
-    if let Some(ticket) = ticket {
-        tokio::spawn(welcome::present(handle.clone(), ticket));
-    }
-    if settings.serve {
-        serving::start(&handle, settings).await?;
-    }
-    Ok(handle)
+    handle
 }
 
 fn open_books(

@@ -35,15 +35,31 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
         rest[1].kill();
         asking.join().unwrap().unwrap_err()
     });
-    assert_eq!(failed.error.code, ErrorCode::StageFailed, "{}", failed.error);
+    assert_eq!(
+        failed.error.code,
+        ErrorCode::StageFailed,
+        "{}",
+        failed.error
+    );
     let message = &failed.error.message;
-    assert!(message.contains(&lost[..8]) && message.contains("3..6"), "names peer and layers: {message}");
+    assert!(
+        message.contains(&lost[..8]) && message.contains("3..6"),
+        "names peer and layers: {message}"
+    );
     assert!(!failed.text.is_empty(), "what came before stays");
     // The living stages settle without the dead one; its hold stands.
     wait_for("the living stages' last frontiers", QUIET, || {
         let entries = cluster.nodes[0].entries();
-        let finals = entries.entries.iter().filter(|entry| entry.effect.ends_with("final")).count();
-        if finals >= 2 { Ok(()) } else { Err(format!("{finals} final frontiers")) }
+        let finals = entries
+            .entries
+            .iter()
+            .filter(|entry| entry.effect.ends_with("final"))
+            .count();
+        if finals >= 2 {
+            Ok(())
+        } else {
+            Err(format!("{finals} final frontiers"))
+        }
     });
     cluster.nodes[2].restart();
     let chain = cluster.wait_equal(&[0, 1, 2, 3]);
@@ -55,7 +71,9 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
     no_number_twice(&cluster);
     // The network works on: the next answer goes through the returned node.
     cluster.wait_ready(0);
-    let answer = cluster.nodes[0].ask(&chat(PROMPT, 16)).unwrap_or_else(|failed| panic!("{}", failed.error));
+    let answer = cluster.nodes[0]
+        .ask(&chat(PROMPT, 16))
+        .unwrap_or_else(|failed| panic!("{}", failed.error));
     assert_eq!(answer.done.stages.len(), 3);
 }
 
@@ -77,15 +95,29 @@ fn an_asker_killed_mid_answer_pays_what_it_acknowledged_and_returns() {
         });
         begun.recv().unwrap();
         let pid = asker.client().api().pid.to_string();
-        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-9", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         asking.join().unwrap()
     });
     assert!(killed.is_err());
     // All three stages post what was acknowledged, without the asker.
     wait_for("the stages' last frontiers", QUIET, || {
         let entries = cluster.nodes[0].entries();
-        let finals = entries.entries.iter().filter(|entry| entry.effect.ends_with("final")).count();
-        if finals >= 3 { Ok(()) } else { Err(format!("{finals} final frontiers")) }
+        let finals = entries
+            .entries
+            .iter()
+            .filter(|entry| entry.effect.ends_with("final"))
+            .count();
+        if finals >= 3 {
+            Ok(())
+        } else {
+            Err(format!("{finals} final frontiers"))
+        }
     });
     cluster.nodes.insert(0, asker);
     cluster.nodes[0].kill();
@@ -103,8 +135,10 @@ fn an_asker_killed_mid_answer_pays_what_it_acknowledged_and_returns() {
 /// No author of the cluster has two entries with one number.
 fn no_number_twice(cluster: &Cluster) {
     let entries = cluster.nodes[0].entries().entries;
-    let mut numbers: Vec<(String, u64)> =
-        entries.iter().map(|entry| (entry.author.clone(), entry.seq)).collect();
+    let mut numbers: Vec<(String, u64)> = entries
+        .iter()
+        .map(|entry| (entry.author.clone(), entry.seq))
+        .collect();
     numbers.sort_unstable();
     let before = numbers.len();
     numbers.dedup();

@@ -17,10 +17,18 @@ fn one_process(prompt: &str, tokens: u32) -> Vec<u32> {
     let model = LocalModel::demo().unwrap();
     let range = LayerRange::whole(model.card.shape.layers).unwrap();
     let mut shards = [Shard::load(&model.checkpoint, range, &ShardOptions::default()).unwrap()];
-    let messages = [ChatMessage { role: "user".into(), content: prompt.into() }];
+    let messages = [ChatMessage {
+        role: "user".into(),
+        content: prompt.into(),
+    }];
     let prompt = model.asker.encode_chat(&messages, true).unwrap();
-    let options = GenerateOptions { completion_tokens_max: tokens, ..GenerateOptions::default() };
-    generate(&mut shards, &prompt, &SamplingParams::default(), &options).unwrap().tokens
+    let options = GenerateOptions {
+        completion_tokens_max: tokens,
+        ..GenerateOptions::default()
+    };
+    generate(&mut shards, &prompt, &SamplingParams::default(), &options)
+        .unwrap()
+        .tokens
 }
 
 #[test]
@@ -48,32 +56,64 @@ fn four_workers_answer_as_one_process_and_hold_the_same_books() {
         assert_eq!(balances.sum_ugft, 0);
         assert_eq!(balances.balances.len(), 5);
     }
-    println!("overhead {:.0} us per token and hop", done.overhead_us_per_token_hop);
+    println!(
+        "overhead {:.0} us per token and hop",
+        done.overhead_us_per_token_hop
+    );
 }
 
 #[test]
 fn the_testnet_command_proves_the_path_in_one_object() {
     let _alone = alone();
     let output = Command::new(BINARY)
-        .args(["testnet", "--workers", "3", "--max-tokens", "24", "--json", PROMPT])
+        .args([
+            "testnet",
+            "--workers",
+            "3",
+            "--max-tokens",
+            "24",
+            "--json",
+            PROMPT,
+        ])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert!(text.contains(report["answer"].as_str().unwrap()), "the answer streams before the report");
+    assert!(
+        text.contains(report["answer"].as_str().unwrap()),
+        "the answer streams before the report"
+    );
     let stages = report["stages"].as_array().unwrap();
     let layers: Vec<&Value> = stages.iter().map(|stage| &stage["layers"]).collect();
-    assert_eq!(serde_json::to_string(&layers).unwrap(), "[[0,2],[2,5],[5,8]]");
-    let earned: u64 = stages.iter().map(|stage| stage["earned_ugft"].as_u64().unwrap()).sum();
-    let number = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert_eq!(
+        serde_json::to_string(&layers).unwrap(),
+        "[[0,2],[2,5],[5,8]]"
+    );
+    let earned: u64 = stages
+        .iter()
+        .map(|stage| stage["earned_ugft"].as_u64().unwrap())
+        .sum();
+    let number = |name: &str| {
+        report[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name} in {report}"))
+    };
     assert_eq!(number("burned_ugft"), earned + number("commons_ugft"));
     assert_eq!((number("held_ugft"), number("sum_ugft")), (0, 0));
     let chains = report["chains"].as_array().unwrap();
     assert_eq!(chains.len(), 4);
     assert!(chains.iter().all(|chain| chain["tip"] == chains[0]["tip"] && chain["length"] == chains[0]["length"]));
     assert!(number("prompt_tokens") > 0 && (1..=24).contains(&number("completion_tokens")));
-    for name in ["time_to_first_token_us", "tokens_per_second", "overhead_us_per_token_hop"] {
+    for name in [
+        "time_to_first_token_us",
+        "tokens_per_second",
+        "overhead_us_per_token_hop",
+    ] {
         assert!(report[name].as_f64().unwrap() > 0.0, "{name}");
     }
 }

@@ -16,5 +16,7 @@ static ONE_NETWORK_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Taken by every test of this program.
 fn alone() -> MutexGuard<'static, ()> {
-    ONE_NETWORK_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+    ONE_NETWORK_AT_A_TIME
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }

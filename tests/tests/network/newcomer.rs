@@ -8,8 +8,12 @@ use talkoot_tests::{Node, QUIET, WAIT, chat, wait_for};
 
 fn json(output: &std::process::Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!(
+            "{error}: {text} {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
 }
 
 #[test]
@@ -18,17 +22,36 @@ fn a_node_alone_answers_invites_and_a_newcomer_asks_through_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = Node::new(BINARY, &directory.path().join("first"), &[]);
     std::fs::create_dir_all(directory.path()).unwrap();
-    assert_eq!(first.run(&["status"]).status.code(), Some(3), "not running has its own exit code");
+    assert_eq!(
+        first.run(&["status"]).status.code(),
+        Some(3),
+        "not running has its own exit code"
+    );
     first.spawn();
     first.wait_up();
     wait_for("a first start to be ready", WAIT, || {
         let status = first.status();
-        if status.ready { Ok(()) } else { Err(status.reasons.join("; ")) }
+        if status.ready {
+            Ok(())
+        } else {
+            Err(status.reasons.join("; "))
+        }
     });
     let free = first.run(&["ask", "--max-tokens", "12", "Tell me a story about an owl."]);
-    assert!(free.status.success(), "{}", String::from_utf8_lossy(&free.stderr));
+    assert!(
+        free.status.success(),
+        "{}",
+        String::from_utf8_lossy(&free.stderr)
+    );
     assert!(!free.stdout.is_empty());
-    assert!(first.entries().entries.iter().all(|entry| entry.kind != "reserve"), "a job on own layers is free");
+    assert!(
+        first
+            .entries()
+            .entries
+            .iter()
+            .all(|entry| entry.kind != "reserve"),
+        "a job on own layers is free"
+    );
     errors_say_what_to_do(&first);
 
     let ticket = json(&first.run(&["invite", "--line", "100GFT", "--json"]));
@@ -40,18 +63,31 @@ fn a_node_alone_answers_invites_and_a_newcomer_asks_through_it() {
     wait_for("the newcomer's line", QUIET, || {
         let status = second.status();
         let available = status.balance.available_ugft;
-        if status.ready && available == 100_000_000 { Ok(()) } else { Err(format!("{status:?}")) }
+        if status.ready && available == 100_000_000 {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
-    let answer = second.ask(&chat("Tell me a story about a cat.", 12)).unwrap_or_else(|failed| panic!("{}", failed.error));
+    let answer = second
+        .ask(&chat("Tell me a story about a cat.", 12))
+        .unwrap_or_else(|failed| panic!("{}", failed.error));
     assert!(answer.done.burned_ugft > 0, "foreign layers cost");
     wait_for("equal books", QUIET, || {
         let (ours, theirs) = (first.status().chain, second.status().chain);
-        if ours == theirs { Ok(()) } else { Err(format!("{ours:?} {theirs:?}")) }
+        if ours == theirs {
+            Ok(())
+        } else {
+            Err(format!("{ours:?} {theirs:?}"))
+        }
     });
     let balances = json(&second.run(&["ledger", "balances", "--json"]));
     assert_eq!(balances["sum_ugft"], 0);
     second.stop();
-    assert!(second.run(&["ledger", "verify"]).status.success(), "verify needs no running node");
+    assert!(
+        second.run(&["ledger", "verify"]).status.success(),
+        "verify needs no running node"
+    );
     first.stop();
 }
 

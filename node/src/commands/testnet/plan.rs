@@ -5,12 +5,10 @@ use crate::cli::{BackendArg, TestnetArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home;
+use crate::models::LocalModel;
 use crate::units;
 use std::path::PathBuf;
 use talkoot_protocol::{Founder, Genesis, Keypair, LayerRange, Policy, limits};
-
-/// Layers of the embedded demo model.
-const DEMO_LAYERS: u32 = 8;
 
 /// One node to start.
 #[derive(Debug, Clone)]
@@ -108,7 +106,9 @@ fn split(layers: u32, workers: u32) -> Result<Vec<LayerRange>, Failure> {
 /// Reads `config.json`, which every Hugging Face directory has.
 fn model_layers(args: &TestnetArgs) -> Result<u32, Failure> {
     let Some(directory) = &args.model else {
-        return Ok(DEMO_LAYERS);
+        let demo =
+            LocalModel::demo().map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+        return Ok(demo.card.shape.layers);
     };
     let path = directory.join("config.json");
     let bad = |error: &dyn std::fmt::Display| {

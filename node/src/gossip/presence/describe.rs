@@ -4,7 +4,7 @@ use crate::context::NodeContext;
 use crate::swarm::SwarmHandle;
 use std::sync::{Arc, PoisonError};
 use talkoot_protocol::announce::{Presence, Served};
-use talkoot_protocol::{Hash, limits};
+use talkoot_protocol::limits;
 
 /// Gives our presence as it is now.
 pub(in crate::gossip) type Describe = Box<dyn Fn(&SwarmHandle) -> Presence + Send + Sync>;
@@ -19,16 +19,7 @@ fn describe(ctx: &NodeContext, swarm: &SwarmHandle) -> Presence {
     let served: Vec<Served> = models
         .iter()
         .take(limits::SERVED_MAX)
-        .map(|model| Served {
-            model: model.id,
-            name: model.card.name.clone(),
-            card: Hash::of_blob(&model.card.to_bytes()),
-            layers: model.card.shape.layers,
-            range: model.range,
-            arithmetic: model.arithmetic,
-            layers_per_second: model.layers_per_second.max(1),
-            context: model.card.shape.context,
-        })
+        .map(|model| model.announced())
         .collect();
     let data_addresses = ctx
         .data_addresses
