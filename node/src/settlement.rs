@@ -13,6 +13,7 @@ use talkoot_ledger::books::AuthorError;
 use talkoot_ledger::kinds::{Frontier, Reserve};
 use talkoot_ledger::{Admission, Draft, Entry, Outcome, Payload, Reason, id_of};
 use talkoot_protocol::{Ack, Attestation, Hash, JobId, NetworkId, Signed, Verified, Wallet};
+use tokio::sync::broadcast::error::RecvError;
 
 /// How long a stage waits for what an order cites.
 const PARENTS_WAIT: Duration = Duration::from_secs(5);
@@ -81,6 +82,57 @@ fn refused(error: WriteError) -> LedgerError {
             LedgerError::NotSigning(format!("{state:?}"))
         }
         WriteError::Author(error) => LedgerError::Refused(error.to_string()),
+    }
+}
+
+/// Jobs of earlier runs for which an acknowledgement is held that our log has
+/// not used to the end.
+pub async fn leftovers(books: &BooksHandle) -> Vec<Frontier> {
+    let found = books.with(|books| {
+        let (me, ledger) = (books.wallet(), books.ledger());
+        let is_open = |job: &JobId| {
+            ledger.job(*job).is_some_and(|job| {
+                let mut own = job
+                    .stages
+                    .iter()
+                    .filter(|stage| stage.worker == me && !stage.is_own);
+                own.any(|stage| !stage.is_final)
+            })
+        };
+        let open = books.acks_held().filter(|(job, _)| is_open(job));
+        let frontier = |(job, held): (&JobId, &talkoot_ledger::books::HeldAck)| Frontier {
+            job: *job,
+            attestation: held.attestation.clone(),
+            ack: held.ack.clone(),
+            is_final: true,
+            // What passed through before the crash is not known any more.
+            received: Hash::ZERO,
+            sent: Hash::ZERO,
+        };
+        open.map(frontier).collect()
+    });
+    found.await.unwrap_or_default()
+}
+
+/// Posts the last frontiers that a crash kept us from posting, as soon as this
+/// node may sign. Jobs of this run are not touched: `open` was read before any.
+pub async fn settle(jobs: BookedJobs, open: Vec<Frontier>) {
+    let mut events = jobs.books.subscribe();
+    for frontier in open {
+        let job = frontier.job;
+        loop {
+            match jobs.frontier(frontier.clone()).await {
+                Ok(()) => tracing::info!(%job, "settled a job of an earlier run"),
+                Err(LedgerError::NotSigning(_)) => {
+                    if matches!(events.recv().await, Err(RecvError::Closed)) {
+                        return;
+                    }
+                    continue;
+                }
+                Err(error) => tracing::warn!(%job, %error, "a job of an earlier run stays open"),
+            }
+            break;
+        }
     }
 }
 

@@ -117,7 +117,8 @@ impl Cluster {
             let home = Home::at(&root);
             home.create().unwrap();
             home.write_identity(seed).unwrap();
-            home.found_network(&genesis).unwrap();
+            home.set_network(&genesis).unwrap();
+            home.mark_new(genesis.id()).unwrap();
             let mut node = Node::new(binary, &root, &member.arguments);
             if let Some(first) = nodes.first() {
                 node.arguments

@@ -4,6 +4,12 @@
 //! Tests wait for conditions with a deadline and never for a time. Dropping a
 //! [`Cluster`] kills every process and removes every file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a harness that cannot go on fails its test"
+)]
+
 mod cluster;
 
 pub use cluster::{Answer, Cluster, Failed, Member, Node, QUIET, WAIT, chat};

@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::invites::Invites;
 use crate::models::Models;
 use crate::settings::Settings;
-use crate::settlement::BookedJobs;
+use crate::settlement::{self, BookedJobs};
 use crate::swarm::SwarmSettings;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -64,7 +64,18 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     let directory = home.network_dir(genesis.id());
     let books = open_books(&directory, &genesis, &key, is_new)?;
     let ctx = Arc::new(context(genesis, key, books, &settings));
+    // Read before the first job of this run.
+    let open = settlement::leftovers(&ctx.books).await;
     let data = bind_data(&ctx, &settings)?;
+    let me = ctx.wallet();
+    let used = ctx
+        .books
+        .with(move |books| books.ledger().nonce_highest(me));
+    if let Ok(Some(used)) = used.await {
+        data.host().nonces.raise(used);
+    }
+    let booked = BookedJobs::new(ctx.books.clone(), ctx.network, me);
+    tokio::spawn(settlement::settle(booked, open));
     let invites = Invites::open(&directory.join("invites"))
         .map_err(|error| failed("used tickets", &error))?;
     let models = Models::default();

@@ -320,7 +320,7 @@ fn data_samples() -> Vec<Sample> {
 
 fn join_samples() -> Vec<Sample> {
     let request = JoinRequest {
-        ticket: ticket::to_text(&self::ticket()),
+        ticket: ticket::to_text(&ticket()),
     };
     let recode: Recode = |bytes| JoinResponse::decode(bytes).map(|response| response.to_bytes());
     let refused = JoinResponse::Refused {

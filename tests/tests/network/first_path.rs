@@ -4,7 +4,9 @@ use crate::{BINARY, alone};
 use serde_json::Value;
 use std::process::Command;
 use talkoot::models::LocalModel;
-use talkoot_inference::{ChatMessage, GenerateOptions, Shard, ShardOptions, generate};
+use talkoot_inference::{
+    ChatMessage, GenerateOptions, Shard, ShardOptions, TokenSampler, generate,
+};
 use talkoot_protocol::LayerRange;
 use talkoot_protocol::control::SamplingParams;
 use talkoot_tests::{Cluster, Member, chat};
@@ -22,13 +24,13 @@ fn one_process(prompt: &str, tokens: u32) -> Vec<u32> {
         content: prompt.into(),
     }];
     let prompt = model.asker.encode_chat(&messages, true).unwrap();
+    let mut sampler = TokenSampler::new(SamplingParams::default(), &prompt);
     let options = GenerateOptions {
-        completion_tokens_max: tokens,
+        tokens_max: tokens,
         ..GenerateOptions::default()
     };
-    generate(&mut shards, &prompt, &SamplingParams::default(), &options)
-        .unwrap()
-        .tokens
+    let generated = generate(&mut shards, &prompt, &options, &mut sampler, &mut |_| true);
+    generated.unwrap().ids
 }
 
 #[test]

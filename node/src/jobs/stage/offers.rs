@@ -48,6 +48,12 @@ impl Nonces {
         book.last
     }
 
+    /// Numbers up to this one count as used: the ledger has seen them.
+    pub fn raise(&self, used: u64) {
+        let mut book = self.book();
+        book.last = book.last.max(used);
+    }
+
     fn keep(&self, nonce: u64, made: Made) {
         self.book().made.insert(nonce, made);
         let nonces = self.clone();
