@@ -19,9 +19,15 @@ Recipe
   tied embeddings, 1024 positions.
 * Training: conversations batched by length, loss on the assistant's tokens only,
   AdamW with warm-up, plateau and linear decay, bfloat16 autocast, a fixed number
-  of steps and a fixed seed. Ctrl-C shortens the run: it decays at once, and the
-  result is that of the same command with fewer steps, which the README then names.
-  The default run takes about 25 minutes on two idle cores.
+  of steps and a fixed seed, in two rounds. Round two begins from the exported
+  bfloat16 weights of round one with a fresh optimizer. It has smaller batches, more
+  single stories, more requests that name an event, and half of its conversations
+  are cut after the opening, where a story takes up its request.
+* Ctrl-C shortens the round that runs: it decays at once, and the result is that of
+  the same command with fewer steps, which the README then names. `--resume DIR`
+  skips round one and begins round two from DIR, an export made with
+  `--second-steps 0`.
+  On two idle cores the default run takes less than 90 minutes.
 * Export: bfloat16 safetensors in Hugging Face layout. The export is loaded back
   with `transformers`, which gives all the numbers and the sample answers in the
   README that this script writes.
@@ -44,7 +50,7 @@ from typing import Callable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
@@ -674,8 +680,8 @@ OPEN_RAW = ["Once upon a time there was {a_hero} who {did} {a_obj}.", "Once upon
             "Once there was {a_hero} who had {a_obj}.", "There was once {a_hero} with {a_obj}"]
 
 
-def topic(cast: Cast, rng: random.Random, full: bool = False) -> str:
-    """What the story is to be about; a full topic names hero and object."""
+def topic(cast: Cast, rng: random.Random, full: bool = False, focus: bool = False) -> str:
+    """What the story is to be about; a full topic names hero and object, a focused one the event more often."""
     kind = f"{cast.hero_adj} {cast.hero}".strip()
     thing = f"{cast.obj_adj} {cast.obj}".strip()
     hero = article(kind) + (f" (named|called) {cast.name}" if cast.name else "")
@@ -684,6 +690,8 @@ def topic(cast: Cast, rng: random.Random, full: bool = False) -> str:
     did = rng.choice(EVENT_PROMPTS[cast.event])
     deed = f"{hero} (who|who|that) {did} {obj}"
     roll = rng.random() * (0.8 if full else 1.0)
+    if focus and rng.random() < 0.7:
+        roll *= 0.5
     if roll < 0.5:
         form = rng.random()
         if form < 0.06:
@@ -722,16 +730,16 @@ def untidy(text: str, rng: random.Random) -> str:
     return text
 
 
-def story_prompt(cast: Cast, rng: random.Random, full: bool = False) -> str:
+def story_prompt(cast: Cast, rng: random.Random, full: bool = False, focus: bool = False) -> str:
     """A request for the story; sets the length to what the request says."""
     if rng.random() < 0.3:
         cast.length = rng.choice(("short", "long", "long"))
     if cast.length == "normal" and rng.random() < 0.12:
-        text = rng.choice(BARE_ASKS).format(t=topic(cast, rng, full))
+        text = rng.choice(BARE_ASKS).format(t=topic(cast, rng, full, focus))
         return untidy(cap(text), rng)
     asked = article(rng.choice(KINDS[cast.length]))
     if full or rng.random() < 0.97:
-        asked += f" (about|about|about|of|on) {topic(cast, rng, full)}"
+        asked += f" (about|about|about|of|on) {topic(cast, rng, full, focus)}"
     asked = expand(asked, rng)
     ask = rng.choice(ASKS)
     text = ask.format(s=asked, S=cap(asked))
@@ -740,7 +748,7 @@ def story_prompt(cast: Cast, rng: random.Random, full: bool = False) -> str:
     return untidy(text, rng)
 
 
-def story_turn(rng: random.Random, cast: Cast | None = None) -> tuple[str, str, Cast]:
+def story_turn(rng: random.Random, cast: Cast | None = None, focus: bool = False) -> tuple[str, str, Cast]:
     """A request and its story."""
     if cast is None:
         cast = make_cast(rng)
@@ -748,7 +756,7 @@ def story_turn(rng: random.Random, cast: Cast | None = None) -> tuple[str, str, 
             which = rng.random()
             cast.hero, cast.name = (made_up_word(rng), "") if which < 0.7 else (cast.hero, cast.name)
             cast.obj, cast.verb = (made_up_word(rng), "use") if which > 0.3 else (cast.obj, cast.verb)
-    prompt = story_prompt(cast, rng)
+    prompt = story_prompt(cast, rng, focus=focus)
     return prompt, story_text(tell(cast, rng), cast, rng), cast
 
 
@@ -998,14 +1006,14 @@ def another_turn(cast: Cast, rng: random.Random) -> list[Message]:
     return turn(untidy(prompt, rng), story_text(tell(new, rng), new, rng))
 
 
-def conversation(rng: random.Random) -> list[Message]:
-    """One training conversation."""
+def conversation(rng: random.Random, focus: bool = False) -> list[Message]:
+    """One training conversation; round two is focused on single stories that follow the request."""
     messages: list[Message] = []
     if rng.random() < 0.1:
         messages.append({"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
     roll = rng.random()
-    if roll < 0.52:  # one story
-        prompt, answer, _ = story_turn(rng)
+    if roll < 0.52 or (focus and rng.random() < 0.6):  # one story
+        prompt, answer, _ = story_turn(rng, focus=focus)
         return messages + turn(prompt, answer)
     if roll < 0.57:
         return messages + turn(*continuation_turn(rng))
@@ -1016,7 +1024,7 @@ def conversation(rng: random.Random) -> list[Message]:
     for _ in range(rng.choice((1, 1, 2, 3))):  # stories with follow-up questions
         for _ in range(rng.choice((0, 0, 1, 2))):
             messages += turn(*question_turn(rng))
-        prompt, answer, cast = story_turn(rng)
+        prompt, answer, cast = story_turn(rng, focus=focus)
         messages += turn(prompt, answer)
         for _ in range(rng.choice((1, 1, 2, 3))):
             messages += turn(*(sequel if rng.random() < 0.12 else follow_up)(cast, rng))
@@ -1060,6 +1068,19 @@ def train_tokenizer(seed: int, vocab_size: int, documents: int = 12000) -> Token
 
 
 @dataclass
+class Round:
+    """One round of training: a fresh optimizer, warm-up, plateau and linear decay."""
+
+    steps: int
+    tokens_per_step: int  # padded
+    lr: float
+    warmup: int
+    cooldown: int
+    seed: int
+    focus: bool
+
+
+@dataclass
 class Example:
     """Token ids and, for each, whether it is learned."""
 
@@ -1081,17 +1102,29 @@ def encode(tokenizer: Tokenizer, chats: list[list[Message]], raw: list[bool]) ->
     return examples
 
 
-def batches(tokenizer: Tokenizer, seed: int, tokens: int, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
+OPENING_TOKENS = 128
+
+
+def shortened(example: Example, rng: random.Random) -> Example:
+    """Half of the examples keep only their opening, where a story takes up its request."""
+    if rng.random() < 0.5:
+        return example
+    return Example(example.ids[:OPENING_TOKENS], example.learn[:OPENING_TOKENS])
+
+
+def batches(tokenizer: Tokenizer, plan: Round, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of (inputs, targets) of similar length; unlearned targets are -100."""
-    rng = random.Random(seed)
+    rng = random.Random(plan.seed)
     while True:
-        chats = [conversation(rng) for _ in range(3000)]
+        chats = [conversation(rng, plan.focus) for _ in range(3000)]
         raw = [len(chat) == 2 and len(chat[1]["content"]) > 250 and rng.random() < 0.06 for chat in chats]
         examples = [e for e in encode(tokenizer, chats, raw) if len(e.ids) <= limit]
+        if plan.focus:
+            examples = [shortened(e, rng) for e in examples]
         examples.sort(key=lambda e: len(e.ids))
         groups: list[list[Example]] = [[]]
         for example in examples:
-            if len(example.ids) * (len(groups[-1]) + 1) > tokens:
+            if len(example.ids) * (len(groups[-1]) + 1) > plan.tokens_per_step:
                 groups.append([])
             groups[-1].append(example)
         groups = groups[:-1]  # the last group may be nearly empty
@@ -1255,25 +1288,25 @@ class Llama(nn.Module):
 # --------------------------------------------------------------------------
 
 
-def learning_rate(step: int, steps: int, args: argparse.Namespace) -> float:
+def learning_rate(step: int, steps: int, plan: Round) -> float:
     """Linear warm-up, a plateau, linear decay over the last `cooldown` steps."""
-    return args.lr * min(1.0, (step + 1) / args.warmup, max(0.02, (steps - step) / args.cooldown))
+    return plan.lr * min(1.0, (step + 1) / plan.warmup, max(0.02, (steps - step) / plan.cooldown))
 
 
 class Shortener:
-    """Ctrl-C moves the end of the run to `cooldown` steps from now; a second one stops at once.
+    """Ctrl-C moves the end of the round to `cooldown` steps from now; a second one stops at once.
 
-    The shortened run is the run that the same command gives with that number of steps.
+    The shortened round is the one that the same command gives with that number of steps.
     """
 
-    def __init__(self, args: argparse.Namespace):
-        self.args, self.step, self.steps = args, 0, args.steps
+    def __init__(self, plan: Round):
+        self.plan, self.step, self.steps = plan, 0, plan.steps
         signal.signal(signal.SIGINT, self.shorten)
 
     def shorten(self, *_: object) -> None:
         """Handle Ctrl-C."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.steps = min(self.steps, self.step + self.args.cooldown)
+        self.steps = min(self.steps, self.step + self.plan.cooldown)
         print(f"shortened to {self.steps} steps", flush=True)
 
 
@@ -1319,17 +1352,18 @@ def optimizer_for(model: Llama, args: argparse.Namespace) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.95), fused=True)
 
 
-def train(model: Llama, tokenizer: Tokenizer, args: argparse.Namespace, save: Callable[[], None]) -> dict[str, float]:
-    """Run the steps; `save` is called now and then."""
+def train(model: Llama, tokenizer: Tokenizer, plan: Round, args: argparse.Namespace,
+          save: Callable[[], None]) -> dict[str, float]:
+    """Run the steps of one round; `save` is called now and then."""
     optimizer = optimizer_for(model, args)
     held_out = held_out_batches(tokenizer, args.seed, 128)
-    source = batches(tokenizer, args.seed + 2, args.tokens_per_step, CONFIG["max_position_embeddings"])
+    source = batches(tokenizer, plan, CONFIG["max_position_embeddings"])
     forward = model if args.no_compile else torch.compile(model, dynamic=True)
-    start, seen, average, run = time.time(), 0, 0.0, Shortener(args)
+    start, seen, average, run = time.time(), 0, 0.0, Shortener(plan)
     while run.step < run.steps:
         ids, targets = next(source)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(run.step, run.steps, args)
+            group["lr"] = learning_rate(run.step, run.steps, plan)
         with torch.autocast("cpu", torch.bfloat16, enabled=not args.float32):
             loss = model.loss(forward(ids), targets)
         loss.backward()
@@ -1371,6 +1405,21 @@ def export(model: Llama, tokenizer: Tokenizer, out: Path) -> None:
     }
     for name, value in files.items():
         (out / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def load(model: Llama, directory: Path) -> None:
+    """Take the exported weights, rounded to bfloat16 as they are."""
+    weights = load_file(directory / "model.safetensors")
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+
+def earlier_run(directory: Path) -> dict[str, float]:
+    """The figures of round one, from the README beside its export."""
+    text = (directory / "README.md").read_text()
+    if re.search(r"Round two \| [1-9]", text):
+        raise ValueError(f"{directory} has had its second round")
+    steps, tokens = re.search(r"(\d+) steps, ([\d.]+) million tokens", text).groups()
+    return {"steps": int(steps), "tokens": float(tokens) * 1e6, "minutes": int(re.search(r"(\d+) minutes", text)[1])}
 
 
 @torch.no_grad()
@@ -1494,9 +1543,14 @@ training story.
 | Parameters | {parameters:,} (bfloat16) |
 | Tokenizer | byte-level BPE, {vocab} entries; bos `{bos}`, eos `{eos}` |
 | Positions | 1024, trained on conversations of up to 1024 tokens |
-| Training | {steps} steps, {tokens:.1f} million tokens, AdamW, peak rate {lr}, seed {seed} |
-| Time | {minutes:.0f} minutes on {threads} CPU threads of a shared machine |
+| Optimizer | AdamW, warm-up, plateau and linear decay; seed {seed} |
+| Round one | {first_steps} steps, {first_tokens:.1f} million tokens, peak rate {lr}; {first_minutes:.0f} minutes |
+| Round two | {second_steps} steps, {second_tokens:.1f} million tokens, peak rate {second_lr}; {second_minutes:.0f} minutes |
+| Machine | {threads} CPU threads of a busy shared machine; two idle cores need less than 90 minutes in all |
 | Directory | {size:.1f} MB |
+
+Round two begins from the exported bfloat16 weights of round one with a fresh optimizer; more of its
+requests name an event, and half of its conversations are cut to their first {opening} tokens.{how}
 
 A conversation is written as
 
@@ -1547,14 +1601,17 @@ def quote(prompt: str, text: str) -> str:
 def write_readme(out: Path, args: argparse.Namespace, run: dict, results: dict) -> None:
     """The README, with everything measured filled in."""
     size = sum(f.stat().st_size for f in out.iterdir() if f.name != "README.md") / 1e6
-    args.steps = run["steps"]  # fewer than planned if it was interrupted
+    args.steps, args.second_steps = run["first_steps"], run["second_steps"]  # fewer than planned if interrupted
+    how = " These weights were\nmade in two runs of the script, the second with `--resume`." if args.resume else ""
     defaults = vars(parser().parse_args([]))
-    flags = "".join(f" --{k.replace('_', '-')} {v}" for k, v in vars(args).items()
-                    if k in ("seed", "steps", "lr", "tokens_per_step", "warmup", "cooldown", "weight_decay", "threads") and v != defaults[k])
+    flags = "".join(f" --{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in vars(args).items()
+                    if k not in ("out", "resume", "save_every", "eval_prompts", "show") and v != defaults[k])
     values = dict(results, **run, flags=flags, characters=len(CHARACTERS), objects=len(OBJECTS), events=len(EVENTS),
                   vocab=CONFIG["vocab_size"], bos=BOS, eos=EOS, lr=args.lr, seed=args.seed,
+                  second_lr=args.second_lr, opening=OPENING_TOKENS, how=how,
                   threads=args.threads, size=size, count=args.eval_prompts, ppl=math.exp(results["loss"]))
-    values["tokens"] = run["tokens"] / 1e6
+    for name in ("first_tokens", "second_tokens"):
+        values[name] = run[name] / 1e6
     for name in ("pair", "triple"):
         values[name + "_rate"] = 100 * results[name][0] / max(1, results[name][1])
     for name in ("samples", "questions"):
@@ -1576,6 +1633,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
     p.add_argument("--warmup", type=int, default=100, help="steps of warm-up")
     p.add_argument("--cooldown", type=int, default=500, help="steps of decay at the end")
+    p.add_argument("--second-steps", type=int, default=545, help="steps of round two")
+    p.add_argument("--second-tokens-per-step", type=int, default=2048, help="padded tokens in a batch of round two")
+    p.add_argument("--second-lr", type=float, default=1.4e-3, help="peak learning rate of round two")
+    p.add_argument("--second-warmup", type=int, default=50, help="steps of warm-up of round two")
+    p.add_argument("--second-cooldown", type=int, default=450, help="steps of decay of round two")
+    p.add_argument("--resume", type=Path, help="skip round one: begin round two from this exported directory")
     p.add_argument("--weight-decay", type=float, default=0.1)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--float32", action="store_true", help="train without bfloat16 autocast")
@@ -1597,11 +1660,24 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # only costs time here
-    tokenizer = train_tokenizer(args.seed, CONFIG["vocab_size"])
+    first = Round(args.steps, args.tokens_per_step, args.lr, args.warmup, args.cooldown, args.seed + 2, focus=False)
+    second = Round(args.second_steps, args.second_tokens_per_step, args.second_lr, args.second_warmup,
+                   args.second_cooldown, args.seed + 3, focus=True)
     model = Llama()
+    save = lambda: export(model, tokenizer, args.out)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    run = train(model, tokenizer, args, lambda: export(model, tokenizer, args.out))
-    export(model, tokenizer, args.out)
+    if args.resume:
+        tokenizer = Tokenizer.from_file(str(args.resume / "tokenizer.json"))
+        run = earlier_run(args.resume)
+        load(model, args.resume)
+    else:
+        tokenizer = train_tokenizer(args.seed, CONFIG["vocab_size"])
+        run = train(model, tokenizer, first, args, save)
+        save()
+        load(model, args.out)
+    run = {"first_" + name: value for name, value in run.items()}
+    run.update({"second_" + name: value for name, value in train(model, tokenizer, second, args, save).items()})
+    save()
     results = measure(args.out, args)
     write_readme(args.out, args, run, results)
     print(json.dumps({k: v for k, v in {**run, **results}.items() if k not in ("samples", "questions")}, indent=1))
