@@ -2,7 +2,7 @@
 //! instruction set. `cargo bench --bench decode -- DIRECTORY..`; without
 //! arguments the fixtures of the tests.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::print_stdout,

@@ -1,4 +1,4 @@
-//! A network of real processes.
+//! A network of real processes on loopback, and questions to its nodes.
 
 use crate::wait_for;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `talkoot ledger`: reads the books.
+//! `talkoot ledger`: reads the books, from a running node or, for `verify`,
+//! from disk. What it prints was computed elsewhere.
 
 pub mod offline;
 

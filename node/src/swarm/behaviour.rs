@@ -70,7 +70,10 @@ pub(super) fn build(
             libp2p::yamux::Config::default,
         )?
         .with_quic_config(|mut config| {
-            config.max_idle_timeout = 30_000;
+            // A peer that was killed must be gone before it is back: requests
+            // would go to its old connection.
+            config.max_idle_timeout = 8_000;
+            config.keep_alive_interval = Duration::from_secs(2);
             config
         })
         .with_dns()?

@@ -172,7 +172,8 @@ pub(crate) fn named(code: &str) -> Vec<Named> {
             continue;
         }
         let end = path_end(code, at);
-        if &code[at..end] == "use" {
+        // `use<..>` in a type captures lifetimes and imports nothing.
+        if &code[at..end] == "use" && !code[end..].starts_with('<') {
             let stop = code[end..].find(';').map_or(code.len(), |stop| end + stop);
             let imports = expand("", &code[end..stop]);
             found.extend(imports.into_iter().map(|path| Named {

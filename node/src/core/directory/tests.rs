@@ -1,3 +1,5 @@
+//! Tests of the directory: numbers, expiry, goodbyes and what is served.
+
 use super::*;
 use talkoot_protocol::{ArithmeticId, Hash, Keypair, LayerRange, NetworkId};
 

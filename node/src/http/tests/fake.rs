@@ -1,4 +1,4 @@
-//! A node made of plain data.
+//! A node made of plain data, for tests of HTTP without a network.
 
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, BalancesView, ChainView, EntriesView, EntryView,

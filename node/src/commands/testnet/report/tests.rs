@@ -1,4 +1,4 @@
-//! Tests of what a testnet accepts.
+//! Tests of what a testnet accepts as proof, and of what it must refuse.
 
 use super::*;
 use crate::api::{BalanceView, ChainView};
