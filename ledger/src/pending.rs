@@ -59,6 +59,29 @@ impl Pending {
         self.waiting.contains_key(id)
     }
 
+    /// What a waiting entry needs and nobody has handed in yet: its missing
+    /// parents, or theirs where they wait themselves.
+    pub(crate) fn absent(&self, id: &Hash) -> BTreeSet<Hash> {
+        let (mut absent, mut seen) = (BTreeSet::new(), BTreeSet::from([*id]));
+        let mut stack = vec![*id];
+        while let Some(id) = stack.pop() {
+            match self.waiting.get(&id) {
+                Some(waiting) => {
+                    stack.extend(
+                        waiting
+                            .missing
+                            .iter()
+                            .filter(|parent| seen.insert(**parent)),
+                    );
+                }
+                None => {
+                    absent.insert(id);
+                }
+            }
+        }
+        absent
+    }
+
     /// Whether an entry that is vouched for waits for `id`.
     pub(crate) fn is_vouched(&self, id: &Hash) -> bool {
         let mut waiters = self.waiters.get(id).into_iter().flatten();

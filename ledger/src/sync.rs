@@ -20,7 +20,7 @@ use talkoot_protocol::{Hash, Signed, Verified, Wallet, limits};
 /// Between rounds with some peer.
 pub const ROUND_INTERVAL_MS: u64 = 3_000;
 /// After which a request counts as failed.
-pub const REQUEST_TIMEOUT_MS: u64 = 15_000;
+pub const REQUEST_TIMEOUT_MS: u64 = 8_000;
 /// Peers that entries are fetched from at once.
 pub const FETCHING_MAX: usize = 2;
 /// Peers that are kept.
@@ -382,18 +382,22 @@ impl SyncCore {
         state.forget_held(at.ledger);
         let is_tips = matches!(state.round, Round::Fetching { is_tips: true });
         let mut wants: BTreeMap<Hash, u64> = BTreeMap::new();
+        let mut parents = state.parents.clone();
         for tip in &state.tips {
-            // A tip that waits here is wanted no more, its parents are.
-            if wants.len() < limits::SYNC_ITEMS_MAX && !at.ledger.is_pending(&tip.id) {
+            // A tip that waits here is wanted no more, its parents are. The
+            // ledger knows them best: a round that broke off has forgotten.
+            if at.ledger.is_pending(&tip.id) {
+                parents.extend(at.ledger.absent_parents(&tip.id));
+            } else if wants.len() < limits::SYNC_ITEMS_MAX {
                 wants.insert(
                     tip.id,
                     tip.seq.saturating_sub(at.ledger.log_length(&tip.author)),
                 );
             }
         }
-        for id in &state.parents {
+        for id in parents {
             if wants.len() < limits::SYNC_ITEMS_MAX {
-                wants.entry(*id).or_insert(PARENT_BACK);
+                wants.entry(id).or_insert(PARENT_BACK);
             }
         }
         if wants.is_empty() && !state.tips.is_empty() {

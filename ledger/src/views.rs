@@ -153,6 +153,17 @@ impl Ledger {
         self.pending.contains(id)
     }
 
+    /// What a waiting entry needs and nobody has handed in yet; empty when it
+    /// does not wait.
+    #[must_use]
+    pub fn absent_parents(&self, id: &Hash) -> BTreeSet<Hash> {
+        if self.pending.contains(id) {
+            self.pending.absent(id)
+        } else {
+            BTreeSet::new()
+        }
+    }
+
     /// An entry that is held.
     #[must_use]
     pub fn entry(&self, id: &Hash) -> Option<&Verified<Entry>> {

@@ -44,8 +44,8 @@ impl BookedJobs {
                 AdmitError::Journal(error) => LedgerError::Refused(error.to_string()),
             })?;
         match admissions.first() {
-            Some(Admission::Refused(refusal)) => Err(LedgerError::Refused(format!("{refusal:?}"))),
-            Some(Admission::Pending { .. })
+            Some(Admission::Refused(refusal)) => Err(LedgerError::Refused(refusal.to_string())),
+            Some(Admission::Pending { .. } | Admission::Later)
                 if !self.books.wait_known(id, Some(from), PARENTS_WAIT).await =>
             {
                 Err(LedgerError::Missing)
