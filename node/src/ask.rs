@@ -31,8 +31,8 @@ use tokio::sync::{mpsc, watch};
 const COMPLETION_TOKENS_DEFAULT: u32 = 512;
 /// How long `Done` waits for the stages' final frontiers.
 const SETTLE_WAIT: Duration = Duration::from_millis(2_000);
-/// Attempts to find a route whose stages are not busy.
-const ROUTE_ATTEMPTS: u32 = 20;
+/// How long an asker looks for a route whose stages have room and answer.
+const ROUTE_WAIT: Duration = Duration::from_secs(15);
 /// Pause between two attempts.
 const ROUTE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -68,7 +68,7 @@ impl Asker {
     /// unknown model, a prompt that does not fit, an uncovered layer.
     pub async fn ask(&self, request: AskRequest) -> Result<mpsc::Receiver<AskEvent>, AskError> {
         let prepared = self.prepare(&request).await?;
-        self.route(&prepared, &BTreeSet::new())?;
+        self.route(&prepared)?;
         // The observer runs inside the job and must never wait, so the channel
         // holds a whole answer.
         let capacity = prepared.completion_tokens_max as usize + 16;
@@ -242,7 +242,7 @@ impl Asker {
     }
 
     fn routable(&self, id: ModelId) -> bool {
-        let (layers, candidates) = self.candidates(id, &BTreeSet::new());
+        let (layers, candidates) = self.candidates(id);
         layers > 0 && route::cheapest_route(layers, &candidates).is_ok()
     }
 
@@ -264,7 +264,7 @@ impl Asker {
     }
 
     /// Layers of a model and everyone who could compute some, we included.
-    fn candidates(&self, id: ModelId, excluded: &BTreeSet<Wallet>) -> (u32, Vec<Candidate>) {
+    fn candidates(&self, id: ModelId) -> (u32, Vec<Candidate>) {
         let mut layers = self
             .models
             .known(id)
@@ -279,7 +279,7 @@ impl Asker {
             });
         }
         for (wallet, served) in self.served() {
-            if served.model == id && wallet != self.ctx.wallet() && !excluded.contains(&wallet) {
+            if served.model == id && wallet != self.ctx.wallet() {
                 layers = layers.max(served.layers);
                 candidates.push(Candidate {
                     wallet,
@@ -297,13 +297,9 @@ impl Asker {
         (layers, candidates)
     }
 
-    fn route(
-        &self,
-        prepared: &Prepared,
-        excluded: &BTreeSet<Wallet>,
-    ) -> Result<Vec<RouteStage>, AskError> {
+    fn route(&self, prepared: &Prepared) -> Result<Vec<RouteStage>, AskError> {
         let layers = prepared.model.card.shape.layers;
-        let (_, candidates) = self.candidates(prepared.id, excluded);
+        let (_, candidates) = self.candidates(prepared.id);
         let stages = route::cheapest_route(layers, &candidates).map_err(|error| {
             let model = &prepared.model.card.name;
             let hint = match &error {
@@ -343,9 +339,9 @@ impl Asker {
         sender: &mpsc::Sender<AskEvent>,
     ) -> Result<AskDone, AskError> {
         let (cancel, cancelled) = watch::channel(false);
-        let mut attempt = 0;
+        let began = crate::clock::monotonic();
         loop {
-            let route = self.route(prepared, &BTreeSet::new())?;
+            let route = self.route(prepared)?;
             let observer = TextObserver::new(
                 prepared_views(prepared, &route),
                 &prepared.model.asker,
@@ -377,8 +373,8 @@ impl Asker {
             };
             match outcome {
                 Ok(report) => return Ok(self.done(prepared, &route, &report).await),
-                Err(error) if error.code == ErrorCode::Busy && attempt < ROUTE_ATTEMPTS => {
-                    attempt += 1;
+                Err(error) if error.code == ErrorCode::Busy && began.elapsed() < ROUTE_WAIT => {
+                    tracing::info!(%error, "looking for another route");
                     tokio::time::sleep(ROUTE_PAUSE).await;
                 }
                 Err(error) => return Err(error),

@@ -27,3 +27,9 @@ pub fn monotonic() -> Instant {
 pub fn elapsed_us(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }
+
+/// The same moment for timers of the asynchronous runtime.
+#[must_use]
+pub fn timer() -> tokio::time::Instant {
+    tokio::time::Instant::from_std(monotonic())
+}

@@ -60,16 +60,14 @@ pub fn make_ticket(
     Ok(ticket::to_text(&Verified::sign(ticket, key, genesis.id())?))
 }
 
-/// What to do for a newcomer.
+/// A ticket that holds for the newcomer who presents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Welcome {
-    /// Name it and pass on this line, µGFT (0: name it only).
-    Admit {
-        /// The line.
-        line_ugft: u64,
-    },
-    /// That was done before for the same wallet.
-    AlreadyAdmitted,
+pub struct Welcome {
+    /// The line to pass on, µGFT (0: name it only).
+    pub line_ugft: u64,
+    /// Whether the same wallet presented it before: then it may have been named
+    /// already.
+    pub is_repeat: bool,
 }
 
 /// The memory of used tickets.
@@ -127,8 +125,14 @@ impl Invites {
         if ticket.inviter != me {
             return Err(InviteError::OtherInviter(ticket.inviter));
         }
+        let line_ugft = ticket.line_ugft;
         match self.used.get(&ticket.nonce) {
-            Some(wallet) if *wallet == newcomer => return Ok(Welcome::AlreadyAdmitted),
+            Some(wallet) if *wallet == newcomer => {
+                return Ok(Welcome {
+                    line_ugft,
+                    is_repeat: true,
+                });
+            }
             Some(wallet) => return Err(InviteError::Used(*wallet)),
             None => {}
         }
@@ -137,8 +141,9 @@ impl Invites {
                 path: self.path.clone(),
                 source,
             })?;
-        Ok(Welcome::Admit {
-            line_ugft: ticket.line_ugft,
+        Ok(Welcome {
+            line_ugft,
+            is_repeat: false,
         })
     }
 
@@ -190,12 +195,18 @@ mod tests {
         let mut invites = Invites::open(&path).unwrap();
         assert_eq!(
             invites.redeem(&text, first, me, &genesis, 50).unwrap(),
-            Welcome::Admit { line_ugft: 10 }
+            Welcome {
+                line_ugft: 10,
+                is_repeat: false
+            }
         );
         let mut invites = Invites::open(&path).unwrap();
         assert_eq!(
             invites.redeem(&text, first, me, &genesis, 50).unwrap(),
-            Welcome::AlreadyAdmitted
+            Welcome {
+                line_ugft: 10,
+                is_repeat: true
+            }
         );
         assert!(
             matches!(invites.redeem(&text, second, me, &genesis, 50), Err(InviteError::Used(by)) if by == first)

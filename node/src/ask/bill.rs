@@ -36,7 +36,7 @@ impl Bill {
 
 /// Waits until the stages' final frontiers have arrived, at most `wait`.
 pub(super) async fn wait_settled(ctx: &NodeContext, job: JobId, wait: Duration) -> Bill {
-    let deadline = tokio::time::Instant::from_std(crate::clock::monotonic()) + wait;
+    let deadline = crate::clock::timer() + wait;
     let mut events = ctx.books.subscribe();
     loop {
         let bill = read(ctx, job).await.unwrap_or_default();

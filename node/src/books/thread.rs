@@ -125,7 +125,7 @@ impl Keeper {
             Work::Note(write) => {
                 write(&mut self.books);
                 self.flush_at
-                    .get_or_insert_with(|| Instant::now() + FLUSH_AFTER);
+                    .get_or_insert_with(|| clock::timer() + FLUSH_AFTER);
             }
             Work::Author { draft, reply } => {
                 let authored = self.books.author(&self.key, draft);

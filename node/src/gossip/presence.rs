@@ -88,7 +88,7 @@ impl Task {
             number: 0,
             announced: None,
             announced_at: None,
-            due_at: Instant::now(),
+            due_at: clock::timer(),
             provided: BTreeSet::new(),
         }
     }
@@ -108,7 +108,7 @@ impl Task {
                     None => return,
                 },
                 changed = announce_now.changed() => match changed {
-                    Ok(()) => self.announce_by(Instant::now()),
+                    Ok(()) => self.announce_by(clock::timer()),
                     // The control plane is gone.
                     Err(_) => return,
                 },
@@ -121,7 +121,7 @@ impl Task {
     async fn handle(&mut self, input: PresenceInput) {
         match input {
             PresenceInput::Connected(peer) => self.ask(peer),
-            PresenceInput::Listening => self.announce_by(Instant::now() + GATHER),
+            PresenceInput::Listening => self.announce_by(clock::timer() + GATHER),
             PresenceInput::Gone(peer) => self
                 .shared
                 .directory
@@ -216,7 +216,7 @@ impl Task {
             .write(|directory, now_ms| directory.expire(now_ms));
         let presence = (self.describe)(&self.shared.swarm);
         if self.announced.as_ref() != Some(&presence) {
-            self.announce_by(Instant::now());
+            self.announce_by(clock::timer());
         }
     }
 
@@ -228,7 +228,7 @@ impl Task {
     }
 
     async fn announce(&mut self) {
-        let now = Instant::now();
+        let now = clock::timer();
         self.announced_at = Some(now);
         self.due_at = now + EVERY;
         let presence = (self.describe)(&self.shared.swarm);

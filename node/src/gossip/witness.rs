@@ -4,6 +4,7 @@
 //! the ledger says that one is due, and at most one in [`PAUSE`].
 
 use crate::books::{BooksEvent, WriteError};
+use crate::clock;
 use crate::context::NodeContext;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(super) async fn run(ctx: Arc<NodeContext>) {
     }
     let mut events = ctx.books.subscribe();
     // What the journal held may be due already.
-    let mut due_at = Some(Instant::now());
+    let mut due_at = Some(clock::timer());
     loop {
         let event = tokio::select! {
             event = events.recv() => Some(event),
@@ -42,18 +43,18 @@ pub(super) async fn run(ctx: Arc<NodeContext>) {
                 | BooksEvent::SigningBegan,
             ))
             | Some(Err(RecvError::Lagged(_))) => {
-                due_at.get_or_insert_with(|| Instant::now() + GATHER);
+                due_at.get_or_insert_with(|| clock::timer() + GATHER);
             }
             Some(Ok(BooksEvent::MissingParents { .. } | BooksEvent::SigningLost(_))) => {}
             Some(Err(RecvError::Closed)) => return,
             None => match post(&ctx).await {
                 // Not before the pause is over; its own event asks again.
-                Ok(true) => due_at = Some(Instant::now() + PAUSE),
+                Ok(true) => due_at = Some(clock::timer() + PAUSE),
                 Ok(false) => due_at = None,
                 Err(WriteError::Gone(_)) => return,
                 Err(WriteError::Author(error)) => {
                     tracing::debug!(%error, "no witness posted");
-                    due_at = Some(Instant::now() + PAUSE);
+                    due_at = Some(clock::timer() + PAUSE);
                 }
             },
         }

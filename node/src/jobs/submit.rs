@@ -195,8 +195,10 @@ async fn check_credit(host: &Host, request: &JobRequest) -> Result<(), AskError>
 async fn connect(host: &Host, stage: RouteStage) -> Result<Link, AskError> {
     let opened = host.link.open(stage.wallet, stage.addresses.clone()).await;
     let stream = opened.map_err(|error| {
+        // Nothing is ordered yet, so the asker may try again: the peer may have
+        // moved, or leave the routes.
         let reason = format!("{error}; ask again to route around it");
-        stage_error(ErrorCode::StageFailed, &stage, &reason)
+        stage_error(ErrorCode::Busy, &stage, &reason)
     })?;
     let mut control = Outbox::new(stream.writer);
     control.push(StreamHello::Control.to_bytes());

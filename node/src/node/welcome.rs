@@ -8,7 +8,7 @@
 use super::NodeHandle;
 use crate::clock;
 use crate::exchange::Protocol;
-use crate::invites::{Invites, Welcome};
+use crate::invites::Invites;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use talkoot_ledger::kinds::Admit;
@@ -62,15 +62,23 @@ async fn answer(
             clock::now_ms(),
         )
     };
-    let line_ugft = match judged {
-        Ok(Welcome::AlreadyAdmitted) => return JoinResponse::Welcome,
-        Ok(Welcome::Admit { line_ugft }) => line_ugft,
+    let welcome = match judged {
+        Ok(welcome) => welcome,
         Err(error) => {
             return JoinResponse::Refused {
                 reason: error.to_string(),
             };
         }
     };
+    if welcome.is_repeat {
+        let named = ctx
+            .books
+            .with(move |books| books.ledger().is_member(&newcomer));
+        if matches!(named.await, Ok(true)) {
+            return JoinResponse::Welcome;
+        }
+    }
+    let line_ugft = welcome.line_ugft;
     let payload = if line_ugft == 0 {
         Payload::Witness
     } else {

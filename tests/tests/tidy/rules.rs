@@ -92,7 +92,12 @@ const RULES: &[Rule] = &[
             Path("std::time::UNIX_EPOCH"),
         ],
         scope: &[],
-        except: &["node/src/clock.rs", "tests/", "inference/benches/"],
+        except: &[
+            "node/src/clock.rs",
+            "tests/",
+            "ledger/tests/",
+            "inference/benches/",
+        ],
     },
     Rule {
         name: "bytes are made and read in one file",
