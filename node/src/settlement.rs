@@ -45,9 +45,8 @@ impl BookedJobs {
             })?;
         match admissions.first() {
             Some(Admission::Refused(refusal)) => Err(LedgerError::Refused(refusal.to_string())),
-            Some(Admission::Pending { .. } | Admission::Later)
-                if !self.books.wait_known(id, Some(from), PARENTS_WAIT).await =>
-            {
+            // Known is also said of an entry that waits for its parents.
+            _ if !self.books.wait_known(id, Some(from), PARENTS_WAIT).await => {
                 Err(LedgerError::Missing)
             }
             _ => Ok(()),

@@ -109,7 +109,7 @@ fn behaviour(
                 .with_max_pending_incoming(Some(32))
                 .with_max_pending_outgoing(Some(32))
                 // Two, because both ends may dial at the same moment.
-                .with_max_established_per_peer(Some(2))
+                .with_max_established_per_peer(Some(3))
                 .with_max_established_incoming(Some(128))
                 .with_max_established_outgoing(Some(64))
                 .with_max_established(Some(160)),

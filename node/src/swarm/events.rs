@@ -4,6 +4,7 @@ use super::behaviour::BehaviourEvent;
 use super::codec::Message;
 use super::task::Task;
 use super::{GossipReceipt, PeerInfo, Reply, SwarmEvent, identity};
+use crate::clock;
 use crate::core::peers::Mark;
 use crate::exchange::{ExchangeError, Protocol};
 use libp2p::core::ConnectedPoint;
@@ -11,10 +12,14 @@ use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::SwarmEvent as RawEvent;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
+use std::time::Duration;
 use talkoot_protocol::Wallet;
 
 /// Addresses of one peer that are taken into the routing table.
 const ADDRESSES_MAX: usize = 16;
+
+/// A second connection within this time is the other half of a mutual dial.
+const REDIAL: Duration = Duration::from_secs(3);
 
 impl Task {
     pub(super) fn on_event(&mut self, event: RawEvent<BehaviourEvent>) {
@@ -54,8 +59,18 @@ impl Task {
             ConnectedPoint::Dialer { address, .. } => Some(address),
             ConnectedPoint::Listener { .. } => None,
         };
+        let is_ours = dialled.is_some();
         self.bootstrap.connected(peer, dialled);
+        let now = clock::monotonic();
+        let since = *self.connected_since.entry(peer).or_insert(now);
         if connections > 1 {
+            // Who dials though it is connected for long was started anew: its
+            // old connections are dead, and it knows nothing of ours. A clean
+            // beginning is quicker than waiting for them to time out. (Two
+            // that dial each other at the same moment keep both.)
+            if !is_ours && now.duration_since(since) > REDIAL {
+                self.swarm.disconnect_peer_id(peer).ok();
+            }
             return;
         }
         let info = PeerInfo {
@@ -76,6 +91,7 @@ impl Task {
 
     fn on_gone(&mut self, peer: PeerId) {
         self.bootstrap.disconnected(peer);
+        self.connected_since.remove(&peer);
         if let Some(wallet) = identity::wallet_of(&peer) {
             self.write(|snapshot| {
                 snapshot.peers.remove(&wallet);

@@ -23,7 +23,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use talkoot_protocol::{Hash, NetworkId, Wallet};
 use tokio::sync::{mpsc, oneshot};
 
@@ -92,6 +92,8 @@ pub(super) struct Task {
     pub(super) identify_protocol: String,
     pub(super) kademlia_protocol: String,
     pub(super) commands: mpsc::WeakSender<Command>,
+    /// When the first of a peer's connections began.
+    pub(super) connected_since: BTreeMap<PeerId, Instant>,
     network: NetworkId,
     snapshot: Arc<RwLock<Snapshot>>,
     backlog: VecDeque<SwarmEvent>,
@@ -117,6 +119,7 @@ impl Task {
             identify_protocol: talkoot_protocol::version::identify_protocol(network),
             kademlia_protocol: talkoot_protocol::version::kademlia_protocol(network),
             commands: handle.commands.downgrade(),
+            connected_since: BTreeMap::new(),
             network,
             snapshot: Arc::clone(&handle.snapshot),
             backlog: VecDeque::new(),
