@@ -47,7 +47,8 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
         "names peer and layers: {message}"
     );
     assert!(!failed.text.is_empty(), "what came before stays");
-    // The living stages settle without the dead one; its hold stands.
+    // The living stages settle without the dead one; its hold stands until it
+    // is back.
     wait_for("the living stages' last frontiers", QUIET, || {
         let entries = cluster.nodes[0].entries();
         let finals = entries
@@ -62,6 +63,17 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
         }
     });
     cluster.nodes[2].restart();
+    // The returned stage finds the last acknowledgement in its journal and
+    // settles too: nothing stays held.
+    let asker = cluster.nodes[0].status().wallet;
+    wait_for("the freed holds", QUIET, || {
+        let balances = cluster.nodes[0].balances().balances;
+        let held = balances.iter().find(|row| row.wallet == asker);
+        match held.map(|row| row.held_ugft) {
+            Some(0) => Ok(()),
+            held => Err(format!("{held:?} held")),
+        }
+    });
     let chain = cluster.wait_equal(&[0, 1, 2, 3]);
     assert!(chain.length >= 3);
     for node in &cluster.nodes {
