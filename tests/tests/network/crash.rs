@@ -49,19 +49,7 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
     assert!(!failed.text.is_empty(), "what came before stays");
     // The living stages settle without the dead one; its hold stands until it
     // is back.
-    wait_for("the living stages' last frontiers", QUIET, || {
-        let entries = cluster.nodes[0].entries();
-        let finals = entries
-            .entries
-            .iter()
-            .filter(|entry| entry.effect.ends_with("final"))
-            .count();
-        if finals >= 2 {
-            Ok(())
-        } else {
-            Err(format!("{finals} final frontiers"))
-        }
-    });
+    wait_finals(&cluster, 2);
     cluster.nodes[2].restart();
     // The returned stage finds the last acknowledgement in its journal and
     // settles too: nothing stays held.
@@ -118,19 +106,7 @@ fn an_asker_killed_mid_answer_pays_what_it_acknowledged_and_returns() {
     });
     assert!(killed.is_err());
     // All three stages post what was acknowledged, without the asker.
-    wait_for("the stages' last frontiers", QUIET, || {
-        let entries = cluster.nodes[0].entries();
-        let finals = entries
-            .entries
-            .iter()
-            .filter(|entry| entry.effect.ends_with("final"))
-            .count();
-        if finals >= 3 {
-            Ok(())
-        } else {
-            Err(format!("{finals} final frontiers"))
-        }
-    });
+    wait_finals(&cluster, 3);
     cluster.nodes.insert(0, asker);
     cluster.nodes[0].kill();
     // It was everybody's bootstrap and comes back on another port: it finds the
@@ -142,6 +118,20 @@ fn an_asker_killed_mid_answer_pays_what_it_acknowledged_and_returns() {
     let burned = cluster.nodes[0].balances();
     assert_eq!(burned.sum_ugft, 0);
     no_number_twice(&cluster);
+}
+
+/// Waits until node 0 holds this many final frontiers.
+fn wait_finals(cluster: &Cluster, count: usize) {
+    wait_for("the stages' last frontiers", QUIET, || {
+        let entries = cluster.nodes[0].entries().entries;
+        let finals = entries
+            .iter()
+            .filter(|entry| entry.effect.ends_with("final"));
+        match finals.count() {
+            found if found >= count => Ok(()),
+            found => Err(format!("{found} final frontiers")),
+        }
+    });
 }
 
 /// No author of the cluster has two entries with one number.
