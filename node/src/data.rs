@@ -80,6 +80,11 @@ pub trait HopLink: Send + Sync + Debug {
     /// Opens a stream; tries all addresses, or uses what is connected already.
     fn open(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> OpenFuture;
 
+    /// Takes up no more streams on what connects us to a peer: it went away, and
+    /// if it comes back it knows nothing of old connections. Streams that are
+    /// open live on.
+    fn forget(&self, peer: Wallet);
+
     /// Ends all streams, takes no more, and tells the peers.
     fn close(&self) -> CloseFuture;
 }
@@ -99,6 +104,10 @@ impl<R: HopLink> HopLink for OwnOrRemote<R> {
         } else {
             self.remote.open(peer, addresses)
         }
+    }
+
+    fn forget(&self, peer: Wallet) {
+        self.remote.forget(peer);
     }
 
     fn close(&self) -> CloseFuture {

@@ -51,6 +51,17 @@ impl SharedDirectory {
 pub type WelcomeDesk =
     Box<dyn Fn(Wallet, JoinRequest) -> BoxFuture<'static, JoinResponse> + Send + Sync>;
 
+/// Told of peers whose last connection closed.
+pub type GoneHook = Box<dyn Fn(Wallet) + Send + Sync>;
+
+struct Gone(GoneHook);
+
+impl std::fmt::Debug for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gone")
+    }
+}
+
 struct Desk(WelcomeDesk);
 
 impl std::fmt::Debug for Desk {
@@ -67,6 +78,7 @@ struct Shared {
     directory: SharedDirectory,
     blobs: BlobStore,
     desk: Arc<OnceLock<Desk>>,
+    gone: Arc<OnceLock<Gone>>,
 }
 
 /// The running control plane.
@@ -105,6 +117,7 @@ impl ControlPlane {
             directory: SharedDirectory::default(),
             blobs,
             desk: Arc::default(),
+            gone: Arc::default(),
         };
         let (announce, announce_now) = watch::channel(());
         let (entries, entries_in) = mpsc::channel(QUEUE_MAX);
@@ -155,6 +168,11 @@ impl ControlPlane {
     /// The first call counts.
     pub fn welcome_with(&self, desk: WelcomeDesk) {
         self.shared.desk.set(Desk(desk)).ok();
+    }
+
+    /// Sets who is told of peers that go. The first call counts.
+    pub fn on_gone(&self, hook: GoneHook) {
+        self.shared.gone.set(Gone(hook)).ok();
     }
 
     /// Announces what we serve now, rather than within a quarter of a second.

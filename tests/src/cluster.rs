@@ -90,6 +90,9 @@ pub struct Failed {
     pub error: AskError,
 }
 
+/// Lines of each node's log that a failed test shows.
+const LOG_LINES_SHOWN: usize = 60;
+
 /// Credit line of each founder: 1,000 GFT.
 const LINE_UGFT: u64 = 1_000_000_000;
 
@@ -375,7 +378,19 @@ impl Node {
 }
 
 impl Drop for Node {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failed test shows what its nodes said"
+    )]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let newest = lines
+                .split_at(lines.len().saturating_sub(LOG_LINES_SHOWN))
+                .1;
+            eprintln!("--- {}\n{}", self.root.display(), newest.join("\n"));
+        }
         if let Some(mut child) = self.child.take() {
             // Already gone is as good as killed.
             drop(child.kill());

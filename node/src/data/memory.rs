@@ -78,6 +78,8 @@ impl HopLink for MemoryLink {
         })
     }
 
+    fn forget(&self, _peer: Wallet) {}
+
     fn close(&self) -> CloseFuture {
         self.network.leave(self.wallet);
         Box::pin(std::future::ready(()))

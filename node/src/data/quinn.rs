@@ -299,6 +299,10 @@ impl HopLink for QuinnLink {
         Box::pin(async move { link.open_stream(peer, &addresses).await })
     }
 
+    fn forget(&self, peer: Wallet) {
+        lock(&self.0.connections).remove(&peer);
+    }
+
     fn close(&self) -> CloseFuture {
         let link = self.clone();
         Box::pin(async move {

@@ -60,6 +60,9 @@ pub(super) async fn run(shared: Shared, mut events: mpsc::Receiver<SwarmEvent>, 
                     .ok();
             }
             SwarmEvent::Gone(peer) => {
+                if let Some(hook) = shared.gone.get() {
+                    (hook.0)(peer);
+                }
                 queues.sync.send(SyncInput::PeerGone(peer)).await.ok();
                 queues.presence.send(PresenceInput::Gone(peer)).await.ok();
             }

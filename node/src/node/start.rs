@@ -87,6 +87,8 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     })?);
     announce_reachable(&ctx, &data, &control);
     forward_marks(&data, &control);
+    let link = Arc::clone(&data.host().link);
+    control.on_gone(Box::new(move |peer| link.forget(peer)));
     let handle = assemble(ctx, control, data, models);
     welcome::serve(&handle, invites);
     if let Some(ticket) = ticket {
