@@ -8,6 +8,7 @@ use crate::books::{AdmitError, BooksHandle, WriteError};
 use crate::clock;
 use crate::jobs::ledger::{JobLedger, LedgerError, OrderView, Reserved};
 use futures::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use talkoot_ledger::books::AuthorError;
 use talkoot_ledger::kinds::{Frontier, Reserve};
@@ -53,6 +54,22 @@ impl BookedJobs {
         }
     }
 
+    /// Nobody who is proven to fork its log is worked with.
+    async fn check_honest(&self, wallets: BTreeSet<Wallet>) -> Result<(), LedgerError> {
+        let forked = self
+            .books
+            .with(|books| books.ledger().forked_authors())
+            .await
+            .map_err(|_| LedgerError::Closed)?;
+        match wallets.intersection(&forked).next() {
+            None => Ok(()),
+            Some(wallet) => Err(LedgerError::Refused(format!(
+                "{} has signed two entries at one number of its log",
+                wallet.short()
+            ))),
+        }
+    }
+
     async fn look(&self, id: Hash, submitter: Wallet) -> Result<(Outcome, u128), LedgerError> {
         let seen = self.books.with(move |books| {
             let ledger = books.ledger();
@@ -64,6 +81,11 @@ impl BookedJobs {
             (None, _) => Err(LedgerError::Missing),
         }
     }
+}
+
+fn workers(reserve: &Reserve) -> BTreeSet<Wallet> {
+    let offers = reserve.offers.iter();
+    offers.map(|offer| offer.claimed().worker).collect()
 }
 
 fn refused(error: WriteError) -> LedgerError {
@@ -146,6 +168,7 @@ impl JobLedger for BookedJobs {
 
     fn reserve(&self, reserve: Reserve) -> BoxFuture<'_, Result<Reserved, LedgerError>> {
         Box::pin(async move {
+            self.check_honest(workers(&reserve)).await?;
             let payload = Payload::Reserve(Box::new(reserve));
             let entry = self.books.author_payload(&payload).await.map_err(refused)?;
             let id = id_of(&entry);
@@ -180,6 +203,9 @@ impl JobLedger for BookedJobs {
             };
             let (id, submitter) = (id_of(&entry), entry.author);
             self.admit(entry).await?;
+            let mut parties = workers(&reserve);
+            parties.insert(submitter);
+            self.check_honest(parties).await?;
             match self.look(id, submitter).await? {
                 (Outcome::Reserved { .. }, exposure_ugft) => Ok(OrderView {
                     job: JobId(id),

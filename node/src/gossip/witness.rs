@@ -1,7 +1,8 @@
-//! A founder's witness entries: they confirm what others wrote.
+//! A founder's witness entries: they confirm what others wrote, and alarms.
 //!
 //! After something changed, a founder that may sign posts one empty entry if
-//! the ledger says that one is due, and at most one in [`PAUSE`].
+//! the ledger says that one is due, and at most one in [`PAUSE`]. A log that is
+//! seen to fork is shown to all in an `Equivocation` entry first.
 
 use crate::books::{BooksEvent, WriteError};
 use crate::clock;
@@ -71,12 +72,23 @@ async fn wait_until(moment: Option<Instant>) {
 /// Posts a witness if one is due; tells whether it did.
 async fn post(ctx: &NodeContext) -> Result<bool, WriteError> {
     let own = ctx.wallet();
-    let is_due = ctx
+    let (proofs, is_due) = ctx
         .books
         .with(move |books| {
-            books.signing().is_active() && !books.ledger().witness_due(own).is_empty()
+            let ledger = books.ledger();
+            if books.signing().is_active() {
+                (
+                    ledger.equivocations_due(),
+                    !ledger.witness_due(own).is_empty(),
+                )
+            } else {
+                (Vec::new(), false)
+            }
         })
         .await?;
+    for proof in proofs {
+        ctx.books.author_payload(&proof).await?;
+    }
     if is_due {
         ctx.books.author_payload(&Payload::Witness).await?;
     }
