@@ -3,7 +3,6 @@
 
 use crate::{BINARY, alone};
 use serde_json::Value;
-use talkoot::api::ErrorCode;
 use talkoot_tests::{Node, QUIET, WAIT, chat, wait_for};
 
 fn json(output: &std::process::Output) -> Value {
@@ -100,5 +99,4 @@ fn errors_say_what_to_do(node: &Node) {
     long.prompt = talkoot::api::Prompt::Text(String::new());
     long.model = Some("no-such-model".into());
     assert!(node.ask(&long).is_err());
-    let _ = ErrorCode::NotFound;
 }
