@@ -182,17 +182,23 @@ impl Ledger {
         let refs = self.choose_refs(founder, prev, &[]).unwrap_or_default();
         let before = prev.map(Cut::Closure);
         let lacks = |ix: Ix| !before.is_some_and(|cut| cut.contains(graph, ix));
-        let past = graph.closure_of(&refs);
-        let is_due = past.pairs().iter().any(|&(_, tip)| {
-            let log = [tip].into_iter().chain(graph.log_before(tip));
-            log.take_while(|&ix| lacks(ix)).any(|ix| {
-                let record = self.core.record(ix);
-                let counts = matches!(
-                    record.facts,
-                    Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_)
-                );
-                counts && record.verdict.is_ok()
-            })
+        let counts = |ix: Ix| {
+            let record = self.core.record(ix);
+            let counts = matches!(
+                record.facts,
+                Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_)
+            );
+            counts && record.verdict.is_ok()
+        };
+        let none = Past::default();
+        let past_before = prev.map_or(&none, |prev| &graph.node(prev).past);
+        let mut is_due = false;
+        graph.closure_of(&refs).since(past_before, &mut |_, newer| {
+            is_due = is_due
+                || newer.iter().any(|&tip| {
+                    let mut log = [tip].into_iter().chain(graph.log_before(tip));
+                    log.by_ref().take_while(|&ix| lacks(ix)).any(counts)
+                });
         });
         if is_due {
             refs.into_iter().map(|ix| graph.node(ix).id).collect()

@@ -9,7 +9,7 @@
 
 use crate::core::Core;
 use crate::graph::{AuthorIx, Ix};
-use crate::past::Cut;
+use crate::past::{Cut, Past};
 use std::collections::BTreeSet;
 
 impl Core {
@@ -30,7 +30,12 @@ impl Core {
         let cut = Cut::Closure(ix);
         let before = node.prev.map(Cut::Closure);
         let mut confirmed = BTreeSet::new();
-        let tips = node.past.pairs().iter().copied().chain([(founder, ix)]);
+        let mut tips = vec![(founder, ix)];
+        let none = Past::default();
+        let past_before = node.prev.map_or(&none, |prev| &graph.node(prev).past);
+        node.past.since(past_before, &mut |author, newer| {
+            tips.extend(newer.iter().map(|&tip| (author, tip)));
+        });
         for (author, tip) in tips {
             let fork = cut.fork_seq(graph, author);
             let mut seen = BTreeSet::new();

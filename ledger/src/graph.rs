@@ -15,6 +15,11 @@ use talkoot_protocol::{Hash, Verified, Wallet};
 pub(crate) struct Ix(u32);
 
 impl Ix {
+    /// The entry at a place in the order of completion.
+    pub(crate) const fn from_position(position: u32) -> Self {
+        Self(position)
+    }
+
     /// The place in the order of completion.
     pub(crate) const fn position(self) -> usize {
         self.0 as usize
@@ -24,6 +29,18 @@ impl Ix {
 /// Where an author stands in the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AuthorIx(u32);
+
+impl AuthorIx {
+    /// The author with a number.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Authors are numbered in the order they came.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// An entry in the graph.
 #[derive(Debug)]
@@ -51,6 +68,11 @@ pub(crate) struct Author {
 }
 
 impl Author {
+    /// Whether no number is held twice.
+    pub(crate) fn is_line(&self) -> bool {
+        self.twins.is_empty()
+    }
+
     /// The lowest number at which two entries are held.
     pub(crate) fn fork_seq(&self) -> Option<u64> {
         self.twins.keys().next().copied()

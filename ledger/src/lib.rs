@@ -43,6 +43,7 @@ mod spending;
 pub mod split;
 pub mod store;
 pub mod sync;
+mod tips;
 pub mod views;
 
 pub use amount::{Balance, Ugft};

@@ -2,76 +2,58 @@
 //!
 //! A past is closed: with an entry it holds all its ancestors. So of a log that
 //! is a line it holds a prefix, and one tip says all; of a forked log it holds
-//! one tip for each branch. A membership test is a search by author and, for
-//! forked logs only, a walk over jump pointers.
+//! one tip for each branch. A membership test is a look-up by author and, for
+//! forked logs only, a walk over jump pointers. How the tips are stored is the
+//! business of `tips.rs`.
 
 use crate::graph::{AuthorIx, Graph, Ix};
+use crate::tips::Tips;
 
-/// A closed set of entries: sorted pairs of author and newest entry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Past(Box<[(AuthorIx, Ix)]>);
+/// A closed set of entries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Past(Tips);
 
 impl Past {
     /// The union of the given entries and all their ancestors.
     pub(crate) fn union(graph: &Graph, parents: &[Ix]) -> Self {
-        let mut pairs: Vec<(AuthorIx, Ix)> = Vec::new();
-        for &parent in parents {
-            let node = graph.node(parent);
-            pairs.extend_from_slice(&node.past.0);
-            pairs.push((node.author, parent));
+        let mut newest_first = parents.to_vec();
+        newest_first.sort_unstable_by(|a, b| b.cmp(a));
+        let mut past = Self::default();
+        // The newest holds most of the others: what it lacks is little.
+        for &parent in &newest_first {
+            if !past.contains(graph, parent) {
+                past.add(graph, parent);
+            }
         }
-        pairs.sort_unstable();
-        pairs.dedup();
-        Self(reduce(graph, &pairs).into_boxed_slice())
+        past
     }
 
-    /// The newest entries of one author in this past.
-    pub(crate) fn tips(&self, author: AuthorIx) -> &[(AuthorIx, Ix)] {
-        let start = self.0.partition_point(|pair| pair.0 < author);
-        let end = self.0.partition_point(|pair| pair.0 <= author);
-        self.0.get(start..end).unwrap_or_default()
+    /// Adds an entry and all its ancestors.
+    pub(crate) fn add(&mut self, graph: &Graph, parent: Ix) {
+        let node = graph.node(parent);
+        self.0.join(graph, &node.past.0);
+        self.0.insert(graph, node.author, parent);
     }
 
-    /// All newest entries, by author.
-    pub(crate) fn pairs(&self) -> &[(AuthorIx, Ix)] {
-        &self.0
+    /// The newest entries of one author in this past, sorted.
+    pub(crate) fn tips(&self, author: AuthorIx) -> &[Ix] {
+        self.0.get(author)
+    }
+
+    /// Visits the newest entries of the authors that `before` holds less of.
+    pub(crate) fn since(&self, before: &Self, visit: &mut dyn FnMut(AuthorIx, &[Ix])) {
+        self.0.since(&before.0, visit);
     }
 
     /// Whether an entry lies in this past.
     pub(crate) fn contains(&self, graph: &Graph, ix: Ix) -> bool {
-        let node = graph.node(ix);
-        let is_line = graph.author(node.author).fork_seq().is_none();
-        self.tips(node.author).iter().any(|&(_, tip)| {
-            if is_line {
-                graph.seq(tip) >= node.entry.seq
-            } else {
-                tip == ix || graph.in_log_of(ix, tip)
-            }
-        })
+        let author = graph.node(ix).author;
+        let is_line = graph.author(author).is_line();
+        // In a line a later index is a higher number.
+        self.tips(author)
+            .iter()
+            .any(|&tip| tip == ix || tip > ix && (is_line || graph.in_log_of(ix, tip)))
     }
-}
-
-/// Keeps of each author's entries those that are no log ancestors of others.
-fn reduce(graph: &Graph, pairs: &[(AuthorIx, Ix)]) -> Vec<(AuthorIx, Ix)> {
-    let mut kept: Vec<(AuthorIx, Ix)> = Vec::with_capacity(pairs.len());
-    for run in pairs.chunk_by(|a, b| a.0 == b.0) {
-        let Some(&(author, _)) = run.first() else {
-            continue;
-        };
-        if graph.author(author).fork_seq().is_none() {
-            // In a line a later index is a higher number.
-            kept.extend(run.last());
-            continue;
-        }
-        // Ancestors have lower indices, so only later ones can cover.
-        for (position, &(_, ix)) in run.iter().enumerate() {
-            let later = run.get(position.saturating_add(1)..).unwrap_or_default();
-            if !later.iter().any(|&(_, newer)| graph.in_log_of(ix, newer)) {
-                kept.push((author, ix));
-            }
-        }
-    }
-    kept
 }
 
 /// A set that money is judged in.
@@ -106,7 +88,7 @@ impl Cut<'_> {
             }
         };
         // The lowest difference from any one tip is the lowest of all pairs.
-        let mut tips = past.tips(author).iter().map(|pair| pair.1).chain(top);
+        let mut tips = past.tips(author).iter().copied().chain(top);
         let base = tips.next()?;
         tips.filter_map(|tip| graph.divergence(base, tip)).min()
     }
@@ -119,3 +101,6 @@ impl Cut<'_> {
             .is_none_or(|fork| fork > node.entry.seq)
     }
 }
+
+#[cfg(test)]
+mod tests;
