@@ -125,28 +125,60 @@ fn pressure_ppm(shard_bytes: u64, memory_bytes: u64) -> Result<u128, SplitError>
         .ok_or(SplitError::NoMemory)
 }
 
-/// The weights of a route's offers: `max(1, ⌊share · T · P · M / 10^18⌋)`.
+/// What makes the weight of one offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factors {
+    /// Its part of a token's FLOPs, in kFLOP.
+    pub share_kflop: u64,
+    /// T: its service rate against the route's median, parts per million.
+    pub throughput_ppm: u64,
+    /// P: how full its memory is, parts per million.
+    pub pressure_ppm: u64,
+    /// M: its hardware, parts per million; one unless the genesis counts it.
+    pub hardware_ppm: u64,
+    /// `max(1, ⌊share · T · P · M / 10^18⌋)`.
+    pub weight: u64,
+}
+
+/// The factors of a route's offers, in their order.
 ///
 /// # Errors
 /// [`SplitError`].
-pub fn weights(offers: &[&Offer], policy: &Policy) -> Result<Vec<u64>, SplitError> {
+pub fn factors(offers: &[&Offer], policy: &Policy) -> Result<Vec<Factors>, SplitError> {
     let median = median_rate(offers);
-    let weight = |offer: &&Offer| {
+    let narrow = |value: u128| u64::try_from(value).map_err(|_| SplitError::OutOfRange);
+    let factors = |offer: &&Offer| {
+        let throughput = throughput_ppm(offer.service_rate, median);
+        let pressure = pressure_ppm(offer.shard_bytes, offer.memory_bytes)?;
         let hardware = if policy.hardware_multiplier {
             u128::from(offer.hardware_ppm)
         } else {
             PPM_WIDE
         };
         let product = u128::from(offer.share_kflop)
-            .checked_mul(throughput_ppm(offer.service_rate, median))
+            .checked_mul(throughput)
             .and_then(|product| product.checked_mul(hardware))
-            .ok_or(SplitError::OutOfRange)?
-            .checked_mul(pressure_ppm(offer.shard_bytes, offer.memory_bytes)?)
+            .and_then(|product| product.checked_mul(pressure))
             .ok_or(SplitError::OutOfRange)?;
         let scaled = product.checked_div(1_000_000_000_000_000_000).unwrap_or(0);
-        u64::try_from(scaled.max(1)).map_err(|_| SplitError::OutOfRange)
+        Ok(Factors {
+            share_kflop: offer.share_kflop,
+            throughput_ppm: narrow(throughput)?,
+            pressure_ppm: narrow(pressure)?,
+            hardware_ppm: narrow(hardware)?,
+            weight: narrow(scaled.max(1))?,
+        })
     };
-    offers.iter().map(weight).collect()
+    offers.iter().map(factors).collect()
+}
+
+/// The weights of a route's offers: `max(1, ⌊share · T · P · M / 10^18⌋)`.
+///
+/// # Errors
+/// [`SplitError`].
+pub fn weights(offers: &[&Offer], policy: &Policy) -> Result<Vec<u64>, SplitError> {
+    let weights = factors(offers, policy)?.into_iter();
+    Ok(weights.map(|factors| factors.weight).collect())
 }
 
 impl Split {

@@ -5,7 +5,7 @@ mod common;
 
 use common::{MODEL, Rng, seeds, wallet};
 use talkoot_ledger::Ugft;
-use talkoot_ledger::split::{JobSize, Split, SplitError, weights};
+use talkoot_ledger::split::{Factors, JobSize, Split, SplitError, factors, weights};
 use talkoot_protocol::{ArithmeticId, LayerRange, Offer, Policy};
 
 fn offer(layer: u32) -> Offer {
@@ -63,6 +63,16 @@ fn weights_by_hand() {
         weights_of(&rated(&[0, 20, 30]), &policy),
         Ok(vec![1_000_000, 1_000_000, 1_500_000])
     );
+    let slow = Factors {
+        share_kflop: 1_000_000,
+        throughput_ppm: 500_000,
+        pressure_ppm: 1_000_000,
+        hardware_ppm: 1_000_000,
+        weight: 500_000,
+    };
+    let route = rated(&[10, 20, 30]);
+    let list: Vec<&Offer> = route.iter().collect();
+    assert_eq!(factors(&list, &policy).unwrap()[0], slow);
     // Memory pressure from 0.85 to 1.15.
     let idle = Offer {
         shard_bytes: 0,
