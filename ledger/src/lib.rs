@@ -25,6 +25,7 @@ mod chain;
 pub mod compose;
 mod confirm;
 mod core;
+pub mod divy;
 pub mod entry;
 mod facts;
 mod fold;
