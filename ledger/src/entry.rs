@@ -9,7 +9,7 @@
 use bincode::{Decode, Encode};
 use talkoot_protocol::codec::{DecodeError, bound};
 use talkoot_protocol::{
-    Hash, HashContext, NetworkId, SignContext, Signable, Verified, Wallet, limits,
+    Hash, HashContext, Identified, NetworkId, SignContext, Signable, Verified, Wallet, limits,
 };
 
 /// One entry of one author's log.
@@ -60,10 +60,14 @@ impl Signable for Entry {
     }
 }
 
+impl Identified for Entry {
+    const ID: HashContext = HashContext::Entry;
+}
+
 /// The id of an entry, over its canonical body.
 #[must_use]
 pub fn id_of(entry: &Verified<Entry>) -> Hash {
-    Hash::of(HashContext::Entry, entry.body())
+    entry.named()
 }
 
 /// The prev (if any) and refs of an entry.

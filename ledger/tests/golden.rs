@@ -142,7 +142,7 @@ fn the_id_does_not_cover_the_signature() {
     for (_, entry) in all {
         assert_eq!(
             id_of(&entry),
-            Hash::of(talkoot_protocol::HashContext::Entry, entry.body())
+            Hash::of(talkoot_protocol::HashContext::Entry, &entry.body())
         );
         let bytes = entry.to_bytes();
         assert_eq!(bytes.len(), 8 + entry.body().len() + 64);

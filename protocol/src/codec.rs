@@ -52,14 +52,46 @@ const fn config<const LIMIT: usize>() -> Config<LIMIT> {
 /// crate (no `RefCell`, no system time), so an error is a bug.
 #[must_use]
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    encode_onto(value, &mut bytes);
+    bytes
+}
+
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Encodes a value behind what the buffer holds.
+pub fn encode_onto<T: Encode>(value: &T, buffer: &mut Vec<u8>) {
     #[expect(clippy::expect_used, reason = "our types have no fallible encoder")]
-    bincode::encode_to_vec(
-        value,
-        bincode::config::standard()
-            .with_little_endian()
-            .with_fixed_int_encoding(),
-    )
-    .expect("encoding to memory")
+    bincode::encode_into_writer(value, Onto(buffer), config::<{ usize::MAX }>())
+        .expect("encoding to memory");
+}
+
+/// Compares what is encoded with what was received.
+struct Compare<'a, 'b>(&'a mut &'b [u8]);
+
+impl bincode::enc::write::Writer for Compare<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        *self.0 = self
+            .0
+            .strip_prefix(bytes)
+            .ok_or(bincode::error::EncodeError::Other("not the same bytes"))?;
+        Ok(())
+    }
+}
+
+/// Whether a value is encoded as these bytes.
+fn encodes_as<T: Encode>(value: &T, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let encoded =
+        bincode::encode_into_writer(value, Compare(&mut rest), config::<{ usize::MAX }>());
+    encoded.is_ok() && rest.is_empty()
 }
 
 /// Decodes exactly one value from all of `bytes`.
@@ -87,7 +119,7 @@ pub fn decode<T: Encode + Decode<()>>(bytes: &[u8], limit: usize) -> Result<T, D
     if rest != 0 {
         return Err(DecodeError::Trailing(rest));
     }
-    if encode(&value) != bytes {
+    if !encodes_as(&value, bytes) {
         return Err(DecodeError::NotCanonical);
     }
     Ok(value)

@@ -136,7 +136,7 @@ impl Verified<FreeJob> {
     /// The job's id, over its canonical bytes.
     #[must_use]
     pub fn id(&self) -> JobId {
-        JobId(Hash::of(HashContext::FreeJob, self.body()))
+        JobId(Hash::of(HashContext::FreeJob, &self.body()))
     }
 }
 

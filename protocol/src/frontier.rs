@@ -5,7 +5,7 @@
 //! inside a `Frontier` entry, where only what was acknowledged burns.
 
 use crate::codec::{DecodeError, bound};
-use crate::envelope::{Signable, Verified};
+use crate::envelope::{Identified, Signable, Verified};
 use crate::hash::{Hash, HashContext};
 use crate::identity::{SignContext, Wallet};
 use crate::limits;
@@ -77,11 +77,15 @@ impl Signable for Attestation {
     }
 }
 
+impl Identified for Attestation {
+    const ID: HashContext = HashContext::Attestation;
+}
+
 impl Verified<Attestation> {
     /// The attestation's id, over its canonical bytes.
     #[must_use]
     pub fn id(&self) -> Hash {
-        Hash::of(HashContext::Attestation, self.body())
+        self.named()
     }
 }
 

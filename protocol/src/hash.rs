@@ -4,8 +4,10 @@
 //! even over the same bytes. This file does not sign anything.
 
 use bincode::{Decode, Encode};
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 /// What a hash is for. The text is the blake3 derive-key context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,9 @@ pub enum HashContext {
     Signature,
 }
 
+/// How many purposes have their key kept.
+const CONTEXTS: usize = HashContext::Signature as usize + 1;
+
 impl HashContext {
     /// The derive-key context string. Never changed: ids depend on it.
     #[must_use]
@@ -62,6 +67,15 @@ impl HashContext {
             Self::Signature => "talkoot/1 signature",
         }
     }
+
+    /// The key that blake3 derives of the context: the same for every hash, so
+    /// it is derived once.
+    fn key(self) -> ContextKey {
+        static KEYS: [OnceLock<ContextKey>; CONTEXTS] = [const { OnceLock::new() }; CONTEXTS];
+        let derive = || hash_derive_key_context(self.as_str());
+        KEYS.get(self as usize)
+            .map_or_else(derive, |key| *key.get_or_init(derive))
+    }
 }
 
 /// 32 bytes of blake3. Shown as 64 hexadecimal digits.
@@ -75,14 +89,14 @@ impl Hash {
     /// Hashes `bytes` for one purpose.
     #[must_use]
     pub fn of(context: HashContext, bytes: &[u8]) -> Self {
-        Self(blake3::derive_key(context.as_str(), bytes))
+        Self::of_parts(context, &[bytes])
     }
 
     /// Hashes several pieces as one message. The caller makes sure that the
     /// pieces cannot be split in two ways (fixed sizes, or lengths written in).
     #[must_use]
     pub fn of_parts(context: HashContext, parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(context.as_str());
+        let mut hasher = blake3::Hasher::new_from_context_key(&context.key());
         for part in parts {
             hasher.update(part);
         }

@@ -34,7 +34,7 @@ pub mod ticket;
 pub mod version;
 
 pub use codec::DecodeError;
-pub use envelope::{Signable, Signed, Verified, VerifyError};
+pub use envelope::{Identified, Signable, Signed, Verified, VerifyError};
 pub use frontier::{Ack, Attestation, JobId, Transcript};
 pub use genesis::{Founder, Genesis, Policy};
 pub use hash::{Hash, HashContext};

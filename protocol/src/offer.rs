@@ -5,7 +5,7 @@
 //! before the first token. The split itself is computed in the ledger.
 
 use crate::codec::{DecodeError, bound};
-use crate::envelope::{Signable, Verified};
+use crate::envelope::{Identified, Signable, Verified};
 use crate::genesis::PPM;
 use crate::hash::{Hash, HashContext};
 use crate::identity::{SignContext, Wallet};
@@ -85,10 +85,14 @@ impl Signable for Offer {
     }
 }
 
+impl Identified for Offer {
+    const ID: HashContext = HashContext::Offer;
+}
+
 impl Verified<Offer> {
     /// The offer's id, over its canonical bytes.
     #[must_use]
     pub fn id(&self) -> Hash {
-        Hash::of(HashContext::Offer, self.body())
+        self.named()
     }
 }

@@ -39,7 +39,7 @@ fn refused_elsewhere<T: Signable + std::fmt::Debug + PartialEq>(object: &Verifie
         let accepted =
             object
                 .signer()
-                .verify(context, network(), object.body(), object.signature());
+                .verify(context, network(), &object.body(), object.signature());
         assert_eq!(accepted, context == T::CONTEXT, "{context:?}");
     }
 }
