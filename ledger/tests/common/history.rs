@@ -33,10 +33,20 @@ struct Writer<'a> {
 pub const FOUNDERS: [&str; 4] = ["f0", "f1", "f2", "f3"];
 pub const OTHERS: [&str; 5] = ["w0", "w1", "w2", "x0", "x1"];
 
-/// Writes a history of about `length` entries; `cheating_founders` of four
-/// founders cheat, and x0 and x1 do.
+/// Writes a history of about `length` entries; the first `cheating_founders` of
+/// four founders cheat, and x0 and x1 do.
 pub fn write(random: &mut Rng, cheating_founders: usize, length: usize) -> History {
-    let lines: Vec<(&str, u64)> = FOUNDERS.iter().map(|name| (*name, 100)).collect();
+    write_with(random, [100; 4], cheating_founders, length)
+}
+
+/// The same with these lines of the founders.
+pub fn write_with(
+    random: &mut Rng,
+    lines: [u64; 4],
+    cheating_founders: usize,
+    length: usize,
+) -> History {
+    let lines: Vec<(&str, u64)> = FOUNDERS.into_iter().zip(lines).collect();
     let kit = Kit::new(&lines, &OTHERS);
     let founders: Vec<Wallet> = FOUNDERS.iter().map(|name| wallet(name)).collect();
     let others: Vec<Wallet> = OTHERS.iter().map(|name| wallet(name)).collect();

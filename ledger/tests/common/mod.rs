@@ -69,6 +69,34 @@ pub fn seeds(default: u64) -> u64 {
     (default * percent / 100).max(1)
 }
 
+/// The seeds of a seeded test: so many, or the one in `TALKOOT_SEED`, which
+/// replays a failure.
+pub fn seed_list(default: u64) -> Vec<u64> {
+    match std::env::var("TALKOOT_SEED") {
+        Ok(text) => vec![text.parse().unwrap()],
+        Err(_) => (0..seeds(default)).collect(),
+    }
+}
+
+/// Whether a test that counts what it met has met enough; a replay of one seed
+/// or a shortened run need not.
+pub fn is_enough(found: impl IntoIterator<Item = u64>, least: u64) -> bool {
+    let is_short = std::env::var_os("TALKOOT_SEED").is_some() || seeds(100) < 100;
+    is_short || found.into_iter().all(|found| found >= least)
+}
+
+/// Prints the seed when the test that holds it panics.
+#[derive(Debug)]
+pub struct SeedGuard(pub u64);
+
+impl Drop for SeedGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("TALKOOT_SEED={} replays this", self.0);
+        }
+    }
+}
+
 /// One offer's numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct OfferTerms {
@@ -115,11 +143,15 @@ pub const MODEL: ModelId = ModelId(Hash::ZERO);
 
 impl Kit {
     pub fn new(founders: &[(&str, u64)], others: &[&str]) -> Self {
+        Self::with_policy(founders, others, Policy::default())
+    }
+
+    pub fn with_policy(founders: &[(&str, u64)], others: &[&str], policy: Policy) -> Self {
         let list = founders.iter().map(|(name, line_ugft)| Founder {
             wallet: wallet(name),
             line_ugft: *line_ugft,
         });
-        let genesis = Genesis::new("test", 1, Policy::default(), list.collect()).unwrap();
+        let genesis = Genesis::new("test", 1, policy, list.collect()).unwrap();
         let names = founders
             .iter()
             .map(|founder| founder.0)

@@ -1,0 +1,45 @@
+//! Law: a late entry changes no outcome but those of an unconfirmed fork.
+
+use crate::common::is_enough;
+use crate::common::oracle::Oracle;
+use crate::walk::{Step, walk};
+use talkoot_ledger::Payload;
+
+/// The job that an ok frontier names.
+fn job(oracle: &Oracle, i: usize) -> Option<usize> {
+    match &oracle.payloads[i] {
+        Some(Payload::Frontier(frontier)) => oracle.ids.get(&frontier.job.0).copied(),
+        _ => None,
+    }
+}
+
+/// Whether the log of an entry's author is forked at or below it now, and the
+/// entry was not confirmed before.
+fn is_unconfirmed_fork(step: &Step<'_>, i: usize) -> bool {
+    let oracle = &step.history.oracle;
+    let entry = &oracle.entries[i];
+    let is_forked = oracle
+        .fork_seq(entry.author, step.set)
+        .is_some_and(|fork| fork <= entry.seq);
+    is_forked && !oracle.confirmed(i, step.set_before)
+}
+
+#[test]
+fn a_late_entry_changes_no_outcome_but_those_of_an_unconfirmed_fork() {
+    let (mut changed, mut late) = (0_u64, 0_u64);
+    walk(20, 80, |step| {
+        let oracle = &step.history.oracle;
+        late += u64::from(step.newest + 1 < step.set.ilog2() as usize);
+        for (&i, (was, _)) in &step.before.entries {
+            let (is, _) = &step.after.entries[&i];
+            if was == is {
+                continue;
+            }
+            changed += 1;
+            let is_allowed = is_unconfirmed_fork(step, i)
+                || job(oracle, i).is_some_and(|job| is_unconfirmed_fork(step, job));
+            assert!(is_allowed, "entry {i} went from {was:?} to {is:?}");
+        }
+    });
+    assert!(is_enough([changed, late], 25), "{changed} {late}");
+}
