@@ -255,9 +255,5 @@ impl Split {
 /// give. A stage checks this before it works; the fold does not.
 #[must_use]
 pub fn check_price(card: &ModelCard, policy: &Policy, price_ugft_per_token: u64) -> bool {
-    LayerRange::whole(card.shape.layers)
-        .ok()
-        .and_then(|range| card.shape.flops_per_token(range))
-        .and_then(|flops| policy.price_ugft_per_token(flops, card.dtype))
-        == Some(price_ugft_per_token)
+    policy.price_ugft_per_token(card) == Some(price_ugft_per_token)
 }

@@ -28,8 +28,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use talkoot_ledger::Ledger;
 use talkoot_ledger::signer::SigningState;
+use talkoot_protocol::ModelId;
 use talkoot_protocol::announce::Served;
-use talkoot_protocol::{DType, ModelCard, ModelId, ModelShape};
 use tokio::sync::{mpsc, watch};
 
 /// Addresses in a ticket: enough for both transports on a few interfaces.
@@ -206,7 +206,10 @@ impl NodeHandle {
             || announced.map_or(0, |one| one.layers),
             |card| card.shape.layers,
         );
-        let price = card.as_ref().and_then(|card| self.price(card));
+        let policy = &self.0.ctx.genesis.policy;
+        let price = card
+            .as_ref()
+            .and_then(|card| policy.price_ugft_per_token(card));
         ModelView {
             id: id.to_string(),
             name: card.as_ref().map_or_else(
@@ -225,13 +228,6 @@ impl NodeHandle {
             price_ugft_per_token: price.unwrap_or(0),
             local: self.0.models.local(id).is_some(),
         }
-    }
-
-    fn price(&self, card: &ModelCard) -> Option<u64> {
-        let whole = talkoot_protocol::LayerRange::whole(card.shape.layers).ok()?;
-        let flops = ModelShape::flops_per_token(&card.shape, whole)?;
-        let dtype: DType = card.dtype;
-        self.0.ctx.genesis.policy.price_ugft_per_token(flops, dtype)
     }
 
     /// Makes a ticket.

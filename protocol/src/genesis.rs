@@ -8,7 +8,7 @@ use crate::codec::{self, DecodeError, bound};
 use crate::hash::{Hash, HashContext};
 use crate::identity::{NetworkId, Wallet};
 use crate::limits;
-use crate::model::DType;
+use crate::model::{DType, LayerRange, ModelCard};
 use bincode::{Decode, Encode};
 
 /// The rules this program implements.
@@ -16,6 +16,24 @@ pub const RULES_VERSION: u16 = 1;
 
 /// Parts per million that make one.
 pub const PPM: u64 = 1_000_000;
+
+/// Weights of this many bytes or fewer, at 16 bits each, cost [`SIZE_UNIT_UGFT`]
+/// per token where prices go by size.
+const SIZE_SCALE_BYTES: u128 = 32 << 30;
+
+/// What one unit of size costs per token, µGFT: a credit of the reference
+/// accounting is booked as one GFT.
+const SIZE_UNIT_UGFT: u128 = 1_000_000;
+
+/// What the price of a token follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Pricing {
+    /// The operations it takes, times the factor of the stored precision.
+    #[default]
+    Flops,
+    /// The size of the model: max(GiB at 16 bits / 32, 1) GFT.
+    Size,
+}
 
 /// Numbers that all nodes of a network must agree on.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -36,6 +54,11 @@ pub struct Policy {
     pub attest_tokens: u32,
     /// Prompt tokens in one chunk.
     pub chunk_tokens: u32,
+    /// What prices follow.
+    pub pricing: Pricing,
+    /// Whether jobs are paid. Off, every job is a free order: nothing is
+    /// reserved, held, burned or earned.
+    pub accounting: bool,
 }
 
 impl Default for Policy {
@@ -49,6 +72,8 @@ impl Default for Policy {
             window_tokens: 32,
             attest_tokens: 8,
             chunk_tokens: 256,
+            pricing: Pricing::Flops,
+            accounting: true,
         }
     }
 }
@@ -65,13 +90,35 @@ impl Policy {
         }
     }
 
-    /// The price of one token in µGFT: ⌊FLOPs · precision / 10^9⌋. `None` when
-    /// it does not fit 64 bits.
+    /// The price of one token through the whole model, µGFT. `None` when it does
+    /// not fit 64 bits.
     #[must_use]
-    pub fn price_ugft_per_token(&self, flops_per_token: u64, dtype: DType) -> Option<u64> {
-        let product =
-            u128::from(flops_per_token).checked_mul(u128::from(self.precision_ppm(dtype)))?;
+    pub fn price_ugft_per_token(&self, card: &ModelCard) -> Option<u64> {
+        match self.pricing {
+            Pricing::Flops => {
+                let whole = LayerRange::whole(card.shape.layers).ok()?;
+                self.flops_price_ugft(card.shape.flops_per_token(whole)?, card.dtype)
+            }
+            Pricing::Size => Self::size_price_ugft(card.half_precision_bytes()),
+        }
+    }
+
+    /// The price of so many operations: ⌊FLOPs · precision / 10^9⌋ µGFT.
+    #[must_use]
+    pub fn flops_price_ugft(&self, flops: u64, dtype: DType) -> Option<u64> {
+        let product = u128::from(flops).checked_mul(u128::from(self.precision_ppm(dtype)))?;
         u64::try_from(product.checked_div(1_000_000_000)?).ok()
+    }
+
+    /// The price of a token of a model of this size:
+    /// ⌊10^6 · max(bytes, 32 GiB) / 32 GiB⌋ µGFT. The stored precision does not
+    /// count a second time: `bytes` are those at 16 bits.
+    #[must_use]
+    pub fn size_price_ugft(half_precision_bytes: u128) -> Option<u64> {
+        let scaled = half_precision_bytes
+            .max(SIZE_SCALE_BYTES)
+            .checked_mul(SIZE_UNIT_UGFT)?;
+        u64::try_from(scaled.checked_div(SIZE_SCALE_BYTES)?).ok()
     }
 }
 

@@ -36,7 +36,7 @@ pub mod version;
 pub use codec::DecodeError;
 pub use envelope::{Identified, Signable, Signed, Verified, VerifyError};
 pub use frontier::{Ack, Attestation, JobId, Transcript};
-pub use genesis::{Founder, Genesis, Policy};
+pub use genesis::{Founder, Genesis, Policy, Pricing};
 pub use hash::{Hash, HashContext};
 pub use identity::{Keypair, NetworkId, SignContext, Signature, Wallet};
 pub use model::{ArithmeticId, DType, LayerRange, ModelCard, ModelId, ModelShape};

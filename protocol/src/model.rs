@@ -310,6 +310,22 @@ impl ModelCard {
         ModelId(Hash::of(HashContext::Card, &self.to_bytes()))
     }
 
+    /// What the weights would take at 16 bits each, rounded down. A block of 32
+    /// takes 34 bytes at 8 bits and 18 at 4.
+    #[must_use]
+    pub fn half_precision_bytes(&self) -> u128 {
+        let (numerator, denominator) = match self.dtype {
+            DType::F32 => (1, 2),
+            DType::Bf16 | DType::F16 => (1, 1),
+            DType::Q8_0 => (64, 34),
+            DType::Q4_0 => (64, 18),
+        };
+        u128::from(self.weight_bytes)
+            .saturating_mul(numerator)
+            .checked_div(denominator)
+            .unwrap_or(0)
+    }
+
     /// Bounds on every field.
     ///
     /// # Errors

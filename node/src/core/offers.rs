@@ -63,13 +63,6 @@ pub enum OfferProblem {
     },
 }
 
-/// Price of one token through the whole model, µGFT.
-#[must_use]
-pub fn price_ugft_per_token(card: &ModelCard, policy: &Policy) -> Option<u64> {
-    let whole = LayerRange::whole(card.shape.layers).ok()?;
-    policy.price_ugft_per_token(card.shape.flops_per_token(whole)?, card.dtype)
-}
-
 /// A range's part of the FLOPs of one token, kFLOP.
 #[must_use]
 pub fn share_kflop(card: &ModelCard, range: LayerRange) -> Option<u64> {
@@ -108,7 +101,10 @@ pub fn check_offer(offer: &Offer, wish: &OfferWish<'_>) -> Result<(), OfferProbl
             completion: offer.completion_tokens_max,
         });
     }
-    let price = price_ugft_per_token(wish.card, wish.policy).ok_or(OfferProblem::NoPrice)?;
+    let price = wish
+        .policy
+        .price_ugft_per_token(wish.card)
+        .ok_or(OfferProblem::NoPrice)?;
     let share = share_kflop(wish.card, wish.range).ok_or(OfferProblem::NoPrice)?;
     number("price", offer.price_ugft_per_token, price)?;
     number("share", offer.share_kflop, share)?;

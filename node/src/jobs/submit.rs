@@ -12,7 +12,7 @@ pub use types::{JobObserver, JobReport, JobRequest, RouteStage, TokenEvent};
 
 use crate::api::{AskError, ErrorCode};
 use crate::core::job::JobShape;
-use crate::core::offers::{OfferWish, cap_ugft, check_offer, price_ugft_per_token};
+use crate::core::offers::{OfferWish, cap_ugft, check_offer};
 use crate::data::plane::{DataPlane, Host};
 use crate::data::wire::{ControlReader, Outbox, StreamHello, control_bytes};
 use crate::jobs::ledger::{LedgerError, Reserved};
@@ -169,7 +169,8 @@ fn prompt_tokens(request: &JobRequest) -> u32 {
 }
 
 fn price(host: &Host, request: &JobRequest) -> Result<u64, AskError> {
-    price_ugft_per_token(&request.card, &host.genesis.policy).ok_or_else(|| {
+    let price = host.genesis.policy.price_ugft_per_token(&request.card);
+    price.ok_or_else(|| {
         let message = "the model has no price: its numbers are out of range";
         AskError::new(ErrorCode::InvalidRequest, message)
     })

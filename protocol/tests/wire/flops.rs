@@ -1,8 +1,8 @@
 //! Floating-point operations of known models, and prices from them.
 
-use crate::fixtures::range;
-use talkoot_protocol::genesis::Policy;
-use talkoot_protocol::{DType, LayerRange, ModelShape};
+use crate::fixtures::{card, range};
+use talkoot_protocol::genesis::{Policy, Pricing};
+use talkoot_protocol::{DType, LayerRange, ModelCard, ModelShape};
 
 fn shape(
     [layers, hidden, intermediate]: [u32; 3],
@@ -67,24 +67,58 @@ fn overflow_is_none() {
     shape.active_experts = u32::MAX;
     assert_eq!(shape.flops_per_token(range(0, 1)), None);
     assert_eq!(
-        Policy::default().price_ugft_per_token(u64::MAX, DType::F32),
+        Policy::default().flops_price_ugft(u64::MAX, DType::F32),
         Some(u64::MAX / 1000)
     );
     let steep = Policy {
         f32_ppm: u64::MAX,
         ..Policy::default()
     };
-    assert_eq!(steep.price_ugft_per_token(u64::MAX, DType::F32), None);
+    assert_eq!(steep.flops_price_ugft(u64::MAX, DType::F32), None);
 }
 
 #[test]
 fn price_follows_precision() {
     let policy = Policy::default();
     let flops = whole(&llama_1b());
-    let price = |dtype| policy.price_ugft_per_token(flops, dtype).unwrap();
+    let price = |dtype| policy.flops_price_ugft(flops, dtype).unwrap();
     assert_eq!(price(DType::F32), 2_471_493);
     assert_eq!(price(DType::Bf16), 1_235_746);
     assert_eq!(price(DType::F16), 1_235_746);
     assert_eq!(price(DType::Q8_0), 617_873);
     assert_eq!(price(DType::Q4_0), 308_936);
+}
+
+#[test]
+fn a_card_is_priced_as_the_policy_says() {
+    let stored = |dtype, weight_bytes| ModelCard {
+        dtype,
+        weight_bytes,
+        shape: llama_1b(),
+        ..card()
+    };
+    let by_flops = Policy::default();
+    let bf16 = stored(DType::Bf16, 2_471_500_000);
+    assert_eq!(by_flops.price_ugft_per_token(&bf16), Some(1_235_746));
+    let by_size = Policy {
+        pricing: Pricing::Size,
+        // Precision counts in the size, not a second time.
+        f16_ppm: 1,
+        ..Policy::default()
+    };
+    let price = |dtype, bytes| by_size.price_ugft_per_token(&stored(dtype, bytes));
+    const GIB: u64 = 1 << 30;
+    assert_eq!(price(DType::Bf16, 2_471_500_000), Some(1_000_000));
+    assert_eq!(price(DType::Bf16, 0), Some(1_000_000));
+    assert_eq!(price(DType::Bf16, 32 * GIB), Some(1_000_000));
+    assert_eq!(price(DType::F16, 64 * GIB), Some(2_000_000));
+    // One model, stored in four ways.
+    assert_eq!(price(DType::F32, 128 * GIB), Some(2_000_000));
+    assert_eq!(price(DType::Q8_0, 34 * GIB), Some(2_000_000));
+    assert_eq!(price(DType::Q4_0, 18 * GIB), Some(2_000_000));
+    // Rounded down: one byte more is 29 millionths of a µGFT.
+    assert_eq!(price(DType::F16, 32 * GIB + 1), Some(1_000_000));
+    assert_eq!(price(DType::F16, 32 * GIB + 34_360), Some(1_000_001));
+    // 64 · 2^64 / 18 bytes still have a price.
+    assert_eq!(price(DType::Q4_0, u64::MAX), Some(1_908_874_353_777_777));
 }

@@ -3,7 +3,7 @@
 //! An offer keeps a session's place until it is used or ends, so that a job
 //! whose money is held already is not refused for want of a place.
 
-use crate::core::offers::{price_ugft_per_token, share_kflop};
+use crate::core::offers::share_kflop;
 use crate::data::plane::Host;
 use crate::jobs::stage::Refusal;
 use crate::jobs::worker::SessionSlot;
@@ -117,7 +117,7 @@ pub(super) async fn make_offer(
     }
     let policy = &host.genesis.policy;
     let (Some(price), Some(share)) = (
-        price_ugft_per_token(card, policy),
+        policy.price_ugft_per_token(card),
         share_kflop(card, request.range),
     ) else {
         return Err(Refusal::new(FailCode::NotServed, "the model has no price"));

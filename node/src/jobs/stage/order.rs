@@ -10,6 +10,7 @@ use crate::jobs::ledger::{LedgerError, OrderView};
 use crate::jobs::worker::SessionSlot;
 use std::sync::Arc;
 use std::time::Duration;
+use talkoot_ledger::split::check_price;
 use talkoot_protocol::control::{FailCode, FreeJob, JobOrder, Open};
 use talkoot_protocol::{JobId, Offer, Signed, Verified, Wallet};
 
@@ -182,8 +183,8 @@ async fn check_colleagues(
     served: &ServedModel,
     view: &OrderView,
 ) -> Result<(), Refusal> {
-    let price = crate::core::offers::price_ugft_per_token(&served.card, &host.genesis.policy);
-    if Some(view.reserve.price_ugft_per_token) != price {
+    let policy = &host.genesis.policy;
+    if !check_price(&served.card, policy, view.reserve.price_ugft_per_token) {
         return Err(Refusal::new(
             FailCode::Order,
             "the reserve's price is not the card's",
