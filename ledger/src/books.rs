@@ -6,26 +6,32 @@
 //! it. Any error of journal or signer file ends signing for the run.
 
 mod open;
+mod replay;
+mod trail;
 pub mod verify;
 
-pub use open::{BooksError, BooksFiles, JOURNAL_FILE, OpenReport};
+pub use open::{BooksError, BooksFiles, JOURNAL_FILE, OpenReport, Opening};
+pub use replay::Progress;
+pub use trail::IndexMode;
 pub use verify::{VerifyReport, verify};
 
 use crate::amount::{Balance, Ugft};
 use crate::compose::{ComposeError, Draft};
 use crate::entry::{Entry, id_of};
+use crate::facts::Embedded;
 use crate::journal::file::DurableFile;
 use crate::journal::{Journal, JournalError, RecordKind};
 use crate::ledger::{Admission, Ledger, Source};
 use crate::outcome::Reason;
 use crate::signer::{EndReason, Highest, SignerFile, SigningState};
-use crate::store::{Index, IndexBatch, IndexError, Mark, Place};
+use crate::store::{Index, IndexError};
 use bincode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
 use talkoot_protocol::codec::{self, DecodeError};
 use talkoot_protocol::{
     Ack, Attestation, Hash, JobId, Keypair, Signed, Verified, VerifyError, Wallet,
 };
+use trail::Trail;
 
 /// What a stage keeps of a job, to be paid after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -100,7 +106,9 @@ pub struct Books {
     signer_stands_at: Option<Option<Highest>>,
     signing: SigningState,
     index: Box<dyn Index>,
+    index_mode: IndexMode,
     index_fault: Option<IndexError>,
+    trail: Trail,
     acks_sent: BTreeMap<JobId, Signed<Ack>>,
     acks_held: BTreeMap<JobId, HeldAck>,
 }
@@ -156,9 +164,11 @@ impl Books {
         Ok(admissions)
     }
 
-    /// Time passes: entries that waited too long are forgotten.
+    /// Time passes: entries that waited too long are forgotten, and an index
+    /// that trails is brought up.
     pub fn tick(&mut self, now_ms: u64) {
         self.ledger.expire(now_ms);
+        self.tick_index(now_ms);
     }
 
     fn write(&mut self, newly: &[Hash]) -> Result<Vec<u64>, JournalError> {
@@ -169,12 +179,12 @@ impl Books {
             ..
         } = self;
         let mut append = || {
-            let bytes = newly
-                .iter()
-                .filter_map(|id| ledger.entry(id))
-                .map(Verified::to_bytes);
-            let offsets = bytes
-                .map(|bytes| journal.append(RecordKind::Entry, &bytes))
+            let records = newly.iter().filter_map(|id| {
+                let kind = RecordKind::of_entry(ledger.embedded(id)?);
+                Some((kind, ledger.entry(id)?.to_bytes()))
+            });
+            let offsets = records
+                .map(|(kind, bytes)| journal.append(kind, &bytes))
                 .collect::<Result<_, _>>()?;
             journal.commit()?;
             Ok(offsets)
@@ -279,9 +289,10 @@ impl Books {
             AuthorError::Signer(error)
         })?;
         self.signer_stands_at = Some(Some(highest));
-        let now_ms = entry.time_ms;
-        let Admission::Added { newly } = self.ledger.admit(entry.clone(), Source::Own, now_ms)
-        else {
+        // The preview has looked at the signatures inside it.
+        let known = (entry.clone(), Some(Embedded::Right));
+        let mut admissions = self.ledger.admit_recorded([known]);
+        let Some(Admission::Added { newly }) = admissions.pop() else {
             return Err(AuthorError::Refused);
         };
         // Nothing can have waited for an entry that nobody else has seen.
@@ -346,7 +357,8 @@ impl Books {
         self.acks_sent.get(&job)
     }
 
-    /// Makes everything durable.
+    /// Makes everything durable. An index that trails is left where it is: see
+    /// [`Books::settle_index`].
     ///
     /// # Errors
     /// [`JournalError`]; signing has ended.
@@ -354,56 +366,10 @@ impl Books {
         self.journal
             .commit()
             .inspect_err(|_| self.signing.end(EndReason::Disk))?;
-        if self.index_fault.is_none() {
-            let mark = self.mark();
-            let batch = IndexBatch {
-                places: Vec::new(),
-                links_from: mark.chain_length,
-                links: Vec::new(),
-                mark,
-            };
-            let flushed = self.index.apply(&batch).and_then(|()| self.index.flush());
-            self.index_fault = flushed.err();
+        if self.index_mode == IndexMode::InStep {
+            self.settle_index();
         }
         Ok(())
-    }
-
-    fn mark(&self) -> Mark {
-        let (journal_end, journal_head) = self.journal.position();
-        Mark {
-            journal_end,
-            journal_head,
-            chain_length: self.ledger.length(),
-            chain_tip: self.ledger.tip(),
-        }
-    }
-
-    fn place(&self, id: &Hash, offset: u64) -> Option<Place> {
-        let entry = self.ledger.entry(id)?;
-        Some(Place {
-            id: *id,
-            author: entry.author,
-            seq: entry.seq,
-            offset,
-        })
-    }
-
-    fn update_index(&mut self, newly: &[Hash], offsets: &[u64]) {
-        let from = self.ledger.take_relinked_from();
-        if newly.is_empty() || self.index_fault.is_some() {
-            return;
-        }
-        let batch = IndexBatch {
-            places: newly
-                .iter()
-                .zip(offsets)
-                .filter_map(|(id, offset)| self.place(id, *offset))
-                .collect(),
-            links_from: from as u64,
-            links: self.ledger.links(from).collect(),
-            mark: self.mark(),
-        };
-        self.index_fault = self.index.apply(&batch).err();
     }
 }
 

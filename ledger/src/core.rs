@@ -8,7 +8,7 @@ use crate::accounts::Accounts;
 use crate::amount::{Balance, Ugft};
 use crate::chain::Chain;
 use crate::entry::Entry;
-use crate::facts::{self, Facts};
+use crate::facts::{self, Embedded, Facts};
 use crate::graph::{AuthorIx, Graph, Ix};
 use crate::jobs::Job;
 use crate::judge::{self, Verdict};
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) proven: BTreeSet<Wallet>,
     /// Which `Reserve` first carried an offer, right or wrong.
     pub(crate) offers_used: BTreeMap<(Wallet, u64), Ix>,
+    /// Entries with embedded signatures that are wrong.
+    faulty: BTreeMap<Ix, Embedded>,
 }
 
 impl Core {
@@ -79,6 +81,7 @@ impl Core {
             logs: LogCache::default(),
             proven: BTreeSet::new(),
             offers_used: BTreeMap::new(),
+            faulty: BTreeMap::new(),
         }
     }
 
@@ -126,6 +129,11 @@ impl Core {
         (is_reserve && past.contains(&self.graph, ix)).then_some(ix)
     }
 
+    /// What became of the signatures inside a held entry.
+    pub(crate) fn embedded(&self, ix: Ix) -> Embedded {
+        self.faulty.get(&ix).copied().unwrap_or(Embedded::Right)
+    }
+
     /// The money side of a log that ends at `tip`.
     pub(crate) fn money_at(&self, owner: Wallet, tip: Option<Ix>) -> LogMoney {
         self.logs
@@ -148,7 +156,7 @@ impl Core {
 
     /// Judges an entry that is not held, as if it were added now.
     pub(crate) fn preview(&self, entry: &Entry, prev: Option<Ix>, past: &Past) -> (Facts, Verdict) {
-        let facts = facts::read(entry, &self.genesis, self.network);
+        let (facts, _) = facts::read(entry, &self.genesis, self.network, None);
         let mut money = self.money_at(entry.author, prev);
         money.settle(self, past);
         let verdict = judge::judge(self, entry.author, &facts, past, &money);
@@ -156,12 +164,16 @@ impl Core {
     }
 
     /// Adds an entry whose parents are held and whose structure was checked.
-    /// The chain is linked again by [`Core::relink`].
-    pub(crate) fn insert(&mut self, entry: Verified<Entry>) -> Ix {
+    /// What is `known` of its embedded signatures is not checked again. The
+    /// chain is linked again by [`Core::relink`].
+    pub(crate) fn insert(&mut self, entry: Verified<Entry>, known: Option<Embedded>) -> Ix {
         let author = entry.author;
         let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
-        let facts = facts::read(&entry, &self.genesis, self.network);
+        let (facts, embedded) = facts::read(&entry, &self.genesis, self.network, known);
         let ix = self.graph.push(entry);
+        if embedded != Embedded::Right {
+            self.faulty.insert(ix, embedded);
+        }
         let prev = self.graph.node(ix).prev;
         let mut money = match self.logs.take(&author, prev) {
             Some(money) => money,

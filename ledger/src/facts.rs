@@ -1,8 +1,9 @@
 //! What an entry says, read once: the numbers that judging and folding need.
 //!
 //! Everything here follows from the entry's own bytes and the network's policy,
-//! so it is the same on every node. Embedded signatures are checked here; that
-//! they are wrong is a reason, never a refusal.
+//! so it is the same on every node. Embedded signatures are checked here, or
+//! taken as a journal has them; that they are wrong is a reason, never a
+//! refusal.
 
 use crate::amount::Ugft;
 use crate::entry::Entry;
@@ -11,7 +12,7 @@ use crate::outcome::Reason;
 use crate::split::{JobSize, Split, SplitError};
 use std::collections::BTreeSet;
 use talkoot_protocol::{
-    Genesis, Hash, JobId, ModelCard, ModelId, NetworkId, Offer, Signed, Verified, Wallet, limits,
+    Genesis, Hash, JobId, ModelCard, ModelId, NetworkId, Offer, Signable, Signed, Wallet, limits,
 };
 
 /// What an entry says.
@@ -87,8 +88,64 @@ impl FrontierFacts {
     }
 }
 
-/// Reads an entry.
-pub(crate) fn read(entry: &Entry, genesis: &Genesis, network: NetworkId) -> Facts {
+/// What became of the signatures inside an entry, of those that were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embedded {
+    /// None was wrong.
+    Right,
+    /// The first was wrong.
+    FirstWrong,
+    /// The first was right, a later one was not.
+    LaterWrong,
+}
+
+/// Judges the signatures inside one entry, in order.
+struct Signatures {
+    network: NetworkId,
+    known: Option<Embedded>,
+    is_first: bool,
+    found: Embedded,
+}
+
+impl Signatures {
+    fn is_right<T: Signable>(&mut self, signed: &Signed<T>) -> bool {
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        let is_right = match self.known {
+            None => signed.is_right(self.network),
+            Some(Embedded::Right) => true,
+            Some(Embedded::FirstWrong) => !is_first,
+            Some(Embedded::LaterWrong) => is_first,
+        };
+        if !is_right {
+            self.found = if is_first {
+                Embedded::FirstWrong
+            } else {
+                Embedded::LaterWrong
+            };
+        }
+        is_right
+    }
+}
+
+/// Reads an entry. What is `known` of its embedded signatures is taken as it
+/// is; else they are checked.
+pub(crate) fn read(
+    entry: &Entry,
+    genesis: &Genesis,
+    network: NetworkId,
+    known: Option<Embedded>,
+) -> (Facts, Embedded) {
+    let mut signatures = Signatures {
+        network,
+        known,
+        is_first: true,
+        found: Embedded::Right,
+    };
+    let facts = read_with(entry, genesis, &mut signatures);
+    (facts, signatures.found)
+}
+
+fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures) -> Facts {
     match Payload::decode(entry.kind, &entry.payload) {
         Err(_) => Facts::Malformed,
         Ok(None) => Facts::Unknown,
@@ -96,16 +153,16 @@ pub(crate) fn read(entry: &Entry, genesis: &Genesis, network: NetworkId) -> Fact
         Ok(Some(Payload::Model(model))) => {
             Facts::Model(ModelCard::decode(&model.card).ok().map(Box::new))
         }
-        Ok(Some(Payload::Equivocation(pair))) => Facts::Equivocation(read_proof(&pair, network)),
+        Ok(Some(Payload::Equivocation(pair))) => Facts::Equivocation(read_proof(&pair, signatures)),
         Ok(Some(Payload::Admit(admit))) => Facts::Admit {
             wallet: admit.wallet,
             line: admit.line_ugft,
         },
         Ok(Some(Payload::Reserve(reserve))) => {
-            Facts::Reserve(Box::new(read_reserve(entry, *reserve, genesis, network)))
+            Facts::Reserve(Box::new(read_reserve(entry, *reserve, genesis, signatures)))
         }
         Ok(Some(Payload::Frontier(frontier))) => {
-            let form = check_frontier(&frontier, network);
+            let form = check_frontier(&frontier, signatures);
             Facts::Frontier(Box::new(FrontierFacts {
                 frontier: *frontier,
                 form,
@@ -114,15 +171,17 @@ pub(crate) fn read(entry: &Entry, genesis: &Genesis, network: NetworkId) -> Fact
     }
 }
 
-fn read_proof(pair: &Equivocation, network: NetworkId) -> Option<Proof> {
-    pair.proof(network).ok()
+fn read_proof(pair: &Equivocation, signatures: &mut Signatures) -> Option<Proof> {
+    let network = signatures.network;
+    pair.proof_by(network, &mut |entry| signatures.is_right(entry))
+        .ok()
 }
 
 fn read_reserve(
     entry: &Entry,
     reserve: Reserve,
     genesis: &Genesis,
-    network: NetworkId,
+    signatures: &mut Signatures,
 ) -> ReserveFacts {
     let terms = JobTerms {
         submitter: entry.author,
@@ -141,7 +200,7 @@ fn read_reserve(
         .collect();
     let split = check_route(&terms, &claimed)
         .and_then(|()| check_offers(&terms, &claimed))
-        .and_then(|()| check_signatures(&reserve.offers, network))
+        .and_then(|()| check_signatures(&reserve.offers, signatures))
         .and_then(|()| split(&terms, &claimed, genesis));
     ReserveFacts {
         terms,
@@ -192,9 +251,8 @@ fn check_offers(terms: &JobTerms, offers: &[&Offer]) -> Result<(), Reason> {
     Ok(())
 }
 
-fn check_signatures(offers: &[Signed<Offer>], network: NetworkId) -> Result<(), Reason> {
-    let right = |offer: &Signed<Offer>| offer.clone().verify(network).is_ok();
-    if offers.iter().all(right) {
+fn check_signatures(offers: &[Signed<Offer>], signatures: &mut Signatures) -> Result<(), Reason> {
+    if offers.iter().all(|offer| signatures.is_right(offer)) {
         Ok(())
     } else {
         Err(Reason::OfferSignature)
@@ -213,24 +271,21 @@ fn split(terms: &JobTerms, offers: &[&Offer], genesis: &Genesis) -> Result<Split
     })
 }
 
-fn check_frontier(frontier: &Frontier, network: NetworkId) -> Result<(), Reason> {
-    let verified: Verified<_> = frontier
-        .attestation
-        .clone()
-        .verify(network)
-        .map_err(|_| Reason::Attestation)?;
-    if verified.job != frontier.job {
+fn check_frontier(frontier: &Frontier, signatures: &mut Signatures) -> Result<(), Reason> {
+    let attestation = frontier.attestation.claimed();
+    if !signatures.is_right(&frontier.attestation) || attestation.job != frontier.job {
         return Err(Reason::Attestation);
     }
-    let ack = frontier
-        .ack
-        .clone()
-        .verify(network)
-        .map_err(|_| Reason::Ack)?;
-    if ack.job != frontier.job || ack.attestation != verified.id() {
+    let ack = frontier.ack.claimed();
+    if !signatures.is_right(&frontier.ack)
+        || ack.job != frontier.job
+        || ack.attestation != frontier.attestation.named()
+    {
         return Err(Reason::Ack);
     }
-    if ack.prompt_done > verified.prompt_done || ack.completion_done > verified.completion_done {
+    if ack.prompt_done > attestation.prompt_done
+        || ack.completion_done > attestation.completion_done
+    {
         return Err(Reason::AckAbove);
     }
     Ok(())

@@ -11,6 +11,7 @@
 pub mod faulty;
 pub mod file;
 
+use crate::facts::Embedded;
 use file::DurableFile;
 use std::io;
 use talkoot_protocol::{Hash, HashContext, NetworkId, limits};
@@ -23,6 +24,9 @@ pub const HEADER_BYTES: u64 = 40;
 const RECORD_OVERHEAD: usize = 4 + 1 + 32;
 /// Bytes of a record's payload.
 pub const RECORD_BYTES_MAX: usize = limits::ENTRY_BYTES_MAX;
+/// Bytes that are read at a time: any record fits in.
+const WINDOW_BYTES: usize = 1024 * 1024;
+const _: () = assert!(WINDOW_BYTES > RECORD_BYTES_MAX + RECORD_OVERHEAD);
 /// Bytes that are gathered before they are written without being asked.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -36,6 +40,10 @@ pub enum RecordKind {
     AckSent = 2,
     /// A signed ack that this node was given.
     AckHeld = 3,
+    /// An admitted entry whose first embedded signature is wrong.
+    EntryFirstWrong = 4,
+    /// An admitted entry whose later embedded signatures are not all right.
+    EntryLaterWrong = 5,
 }
 
 impl RecordKind {
@@ -44,9 +52,60 @@ impl RecordKind {
             1 => Some(Self::Entry),
             2 => Some(Self::AckSent),
             3 => Some(Self::AckHeld),
+            4 => Some(Self::EntryFirstWrong),
+            5 => Some(Self::EntryLaterWrong),
             _ => None,
         }
     }
+
+    /// The kind of an entry's record, by its embedded signatures.
+    #[must_use]
+    pub const fn of_entry(embedded: Embedded) -> Self {
+        match embedded {
+            Embedded::Right => Self::Entry,
+            Embedded::FirstWrong => Self::EntryFirstWrong,
+            Embedded::LaterWrong => Self::EntryLaterWrong,
+        }
+    }
+
+    /// For an entry's record: what it says of the embedded signatures.
+    #[must_use]
+    pub const fn embedded(self) -> Option<Embedded> {
+        match self {
+            Self::Entry => Some(Embedded::Right),
+            Self::EntryFirstWrong => Some(Embedded::FirstWrong),
+            Self::EntryLaterWrong => Some(Embedded::LaterWrong),
+            Self::AckSent | Self::AckHeld => None,
+        }
+    }
+}
+
+/// A record where it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordRef<'a> {
+    /// Where it begins.
+    pub offset: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// What it is.
+    pub kind: RecordKind,
+    /// What it holds.
+    pub payload: &'a [u8],
+    /// Its hash, which covers all before.
+    pub head: Hash,
+}
+
+/// The whole records of a journal, without what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How many.
+    pub records: u64,
+    /// Where they end; 0 when there is no whole header.
+    pub end: u64,
+    /// Bytes after that, which are no whole record.
+    pub torn_bytes: u64,
+    /// The hash of the last record.
+    pub head: Hash,
 }
 
 /// A record as it was read.
@@ -118,63 +177,107 @@ fn record_hash(before: Hash, kind: u8, payload: &[u8]) -> Hash {
     )
 }
 
-/// Reads a journal without changing it. An empty file or a torn header is an
-/// empty journal.
+/// Reads a journal without changing it, record by record, through a bounded
+/// window. An empty file or a torn header is an empty journal.
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn read(file: &mut impl DurableFile, network: NetworkId) -> Result<Contents, JournalError> {
+pub fn scan(
+    file: &mut (impl DurableFile + ?Sized),
+    network: NetworkId,
+    each: &mut dyn FnMut(RecordRef<'_>),
+) -> Result<Extent, JournalError> {
     let length = file.length()?;
-    let size = usize::try_from(length).map_err(|_| JournalError::NotAJournal)?;
-    let mut bytes = vec![0; size];
-    file.read_exact_at(0, &mut bytes)?;
-    let expected = header(network);
-    let mut contents = Contents {
-        records: Vec::new(),
+    let mut extent = Extent {
+        records: 0,
         end: HEADER_BYTES,
         torn_bytes: 0,
         head: network.0,
     };
+    if !has_header(file, length, network)? {
+        return Ok(Extent {
+            end: 0,
+            torn_bytes: length,
+            ..extent
+        });
+    }
+    let mut window = Vec::new();
+    loop {
+        let left = length.saturating_sub(extent.end);
+        let size = usize::try_from(left).map_or(WINDOW_BYTES, |left| left.min(WINDOW_BYTES));
+        window.resize(size, 0);
+        file.read_exact_at(extent.end, &mut window)?;
+        let mut rest = window.as_slice();
+        let start = extent.end;
+        while let Some((record, after)) = next_record(rest, extent.end, extent.head) {
+            extent.end = record.end;
+            extent.head = record.head;
+            extent.records = extent.records.saturating_add(1);
+            rest = after;
+            each(record);
+        }
+        // A window holds any whole record, so none here is none at all.
+        if extent.end == start || extent.end == length {
+            break;
+        }
+    }
+    extent.torn_bytes = length.saturating_sub(extent.end);
+    Ok(extent)
+}
+
+/// Whether the file begins with a whole header of this network; `false` when it
+/// is empty or the header was torn.
+fn has_header(
+    file: &mut (impl DurableFile + ?Sized),
+    length: u64,
+    network: NetworkId,
+) -> Result<bool, JournalError> {
+    let size = usize::try_from(length.min(HEADER_BYTES)).unwrap_or(0);
+    let mut found = vec![0; size];
+    file.read_exact_at(0, &mut found)?;
+    let expected = header(network);
+    if found == expected {
+        return Ok(true);
+    }
     // The header is durable before the first record is written, so a file this
     // short holds a header that was torn, and nothing else was ever in it.
-    let is_torn_header = length <= HEADER_BYTES
-        && bytes != expected
-        && bytes
+    let is_torn = length <= HEADER_BYTES
+        && found
             .iter()
             .zip(&expected)
             .all(|(found, expected)| *found == 0 || found == expected);
-    if is_torn_header {
-        return Ok(Contents {
-            end: 0,
-            torn_bytes: length,
-            ..contents
+    if is_torn {
+        Ok(false)
+    } else if found.starts_with(&MAGIC) && length >= HEADER_BYTES {
+        Err(JournalError::OtherNetwork)
+    } else {
+        Err(JournalError::NotAJournal)
+    }
+}
+
+/// Reads a whole journal into memory: for small ones. See [`scan`].
+///
+/// # Errors
+/// [`JournalError`].
+pub fn read(file: &mut impl DurableFile, network: NetworkId) -> Result<Contents, JournalError> {
+    let mut records = Vec::new();
+    let extent = scan(file, network, &mut |record| {
+        records.push(Record {
+            offset: record.offset,
+            kind: record.kind,
+            payload: record.payload.to_vec(),
         });
-    }
-    let (found, mut rest) = bytes
-        .split_at_checked(expected.len())
-        .ok_or(JournalError::NotAJournal)?;
-    if found != expected {
-        let is_other = found.starts_with(&MAGIC);
-        return Err(if is_other {
-            JournalError::OtherNetwork
-        } else {
-            JournalError::NotAJournal
-        });
-    }
-    while let Some((record, after, head)) = next_record(rest, contents.end, contents.head) {
-        contents.end = contents
-            .end
-            .saturating_add(rest.len().saturating_sub(after.len()) as u64);
-        contents.head = head;
-        contents.records.push(record);
-        rest = after;
-    }
-    contents.torn_bytes = rest.len() as u64;
-    Ok(contents)
+    })?;
+    Ok(Contents {
+        records,
+        end: extent.end,
+        torn_bytes: extent.torn_bytes,
+        head: extent.head,
+    })
 }
 
 /// Takes one whole record off the front, if there is one.
-fn next_record(bytes: &[u8], offset: u64, before: Hash) -> Option<(Record, &[u8], Hash)> {
+fn next_record(bytes: &[u8], offset: u64, before: Hash) -> Option<(RecordRef<'_>, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (&kind_byte, rest) = rest.split_first()?;
     let length = usize::try_from(u32::from_le_bytes(*length))
@@ -184,17 +287,15 @@ fn next_record(bytes: &[u8], offset: u64, before: Hash) -> Option<(Record, &[u8]
     let (hash, rest) = rest.split_first_chunk::<32>()?;
     let kind = RecordKind::from_byte(kind_byte)?;
     let head = record_hash(before, kind_byte, payload);
-    (head.as_bytes() == hash).then(|| {
-        (
-            Record {
-                offset,
-                kind,
-                payload: payload.to_vec(),
-            },
-            rest,
-            head,
-        )
-    })
+    let used = bytes.len().saturating_sub(rest.len()) as u64;
+    let record = RecordRef {
+        offset,
+        end: offset.saturating_add(used),
+        kind,
+        payload,
+        head,
+    };
+    (head.as_bytes() == hash).then_some((record, rest))
 }
 
 impl<F: DurableFile> Journal<F> {
@@ -202,30 +303,45 @@ impl<F: DurableFile> Journal<F> {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(mut file: F, network: NetworkId) -> Result<(Self, Contents), JournalError> {
-        let contents = read(&mut file, network)?;
-        if contents.end == 0 {
+    pub fn open(
+        mut file: F,
+        network: NetworkId,
+        each: &mut dyn FnMut(RecordRef<'_>),
+    ) -> Result<(Self, Extent), JournalError> {
+        let extent = scan(&mut file, network, each)?;
+        if extent.end == 0 {
             file.truncate(0)?;
             file.write_at(0, &header(network))?;
             file.sync()?;
-        } else if contents.torn_bytes > 0 {
-            file.truncate(contents.end)?;
+        } else if extent.torn_bytes > 0 {
+            file.truncate(extent.end)?;
             file.sync()?;
         } else {
             // What was read may still be in the page cache only.
             file.sync()?;
         }
-        let end = contents.end.max(HEADER_BYTES);
-        let head = contents.head;
+        let end = extent.end.max(HEADER_BYTES);
         let journal = Self {
             file,
             end,
-            head,
+            head: extent.head,
             buffer: Vec::new(),
             is_unsynced: false,
             is_failed: false,
         };
-        Ok((journal, Contents { end, ..contents }))
+        Ok((journal, Extent { end, ..extent }))
+    }
+
+    /// Reads the records again that are written out.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn scan_again(
+        &mut self,
+        network: NetworkId,
+        each: &mut dyn FnMut(RecordRef<'_>),
+    ) -> Result<Extent, JournalError> {
+        scan(&mut self.file, network, each)
     }
 
     /// Appends a record to the group; gives its offset. It is durable after

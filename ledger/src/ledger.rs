@@ -7,6 +7,7 @@
 use crate::buckets::Buckets;
 use crate::core::Core;
 use crate::entry::{Entry, id_of};
+use crate::facts::Embedded;
 use crate::membership::{self, StructureError};
 use crate::pending::{Complete, Pending};
 use std::collections::BTreeMap;
@@ -100,6 +101,26 @@ impl Ledger {
         admissions
     }
 
+    /// Hands in entries of the own journal, with what it has of the signatures
+    /// inside them (`None` to check them); the chain is linked once.
+    pub(crate) fn admit_recorded(
+        &mut self,
+        entries: impl IntoIterator<Item = (Verified<Entry>, Option<Embedded>)>,
+    ) -> Vec<Admission> {
+        let admissions = entries
+            .into_iter()
+            .map(|(entry, known)| self.admit_known(entry, Source::Own, 0, known))
+            .collect();
+        self.relink();
+        admissions
+    }
+
+    /// What became of the signatures inside a held entry.
+    pub(crate) fn embedded(&self, id: &Hash) -> Option<Embedded> {
+        let ix = self.core.graph().find(id)?;
+        Some(self.core.embedded(ix))
+    }
+
     /// Forgets pending entries that have waited too long.
     pub fn expire(&mut self, now_ms: u64) {
         self.pending.expire(now_ms);
@@ -118,6 +139,16 @@ impl Ledger {
     }
 
     fn admit_one(&mut self, entry: Verified<Entry>, source: Source, now_ms: u64) -> Admission {
+        self.admit_known(entry, source, now_ms, None)
+    }
+
+    fn admit_known(
+        &mut self,
+        entry: Verified<Entry>,
+        source: Source,
+        now_ms: u64,
+        known: Option<Embedded>,
+    ) -> Admission {
         if entry.network != self.core.network {
             return Admission::Refused(StructureError::Network);
         }
@@ -153,7 +184,7 @@ impl Ledger {
                 .collect();
             return Admission::Pending { missing };
         }
-        match self.insert(complete, now_ms) {
+        match self.insert(complete, now_ms, known) {
             Ok(id) => Admission::Added {
                 newly: self.wake(id, now_ms),
             },
@@ -167,7 +198,7 @@ impl Ledger {
         let mut position = 0;
         while let Some(&id) = newly.get(position) {
             for complete in self.pending.arrived(&id) {
-                newly.extend(self.insert(complete, now_ms).ok());
+                newly.extend(self.insert(complete, now_ms, None).ok());
             }
             position = position.saturating_add(1);
         }
@@ -176,7 +207,12 @@ impl Ledger {
 
     /// Adds an entry whose parents are held, if its structure is right and a
     /// token is there.
-    fn insert(&mut self, complete: Complete, now_ms: u64) -> Result<Hash, Admission> {
+    fn insert(
+        &mut self,
+        complete: Complete,
+        now_ms: u64,
+        known: Option<Embedded>,
+    ) -> Result<Hash, Admission> {
         let Complete {
             entry, is_vouched, ..
         } = complete;
@@ -207,7 +243,7 @@ impl Ledger {
         for name in &entry.names {
             self.named_by.entry(*name).or_insert(id);
         }
-        self.core.insert(entry);
+        self.core.insert(entry, known);
         Ok(id)
     }
 }

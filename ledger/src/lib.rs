@@ -51,7 +51,7 @@ pub use amount::{Balance, Ugft};
 pub use books::{AuthorError, Books};
 pub use compose::{ComposeError, Draft, Preview};
 pub use entry::{Entry, id_of};
-pub use facts::JobTerms;
+pub use facts::{Embedded, JobTerms};
 pub use kinds::Payload;
 pub use ledger::{Admission, Ledger, Source};
 pub use membership::StructureError;

@@ -56,8 +56,9 @@ pub struct IndexBatch {
     pub links_from: u64,
     /// The chain from there to its end.
     pub links: Vec<ChainLink>,
-    /// What the index covers after this change.
-    pub mark: Mark,
+    /// What the index covers after this change; `None` while more belongs to
+    /// it.
+    pub mark: Option<Mark>,
 }
 
 /// An index.

@@ -388,6 +388,7 @@ fn fill(kit: &Kit, directory: &Path) -> Hash {
         prev = Some(entry);
     }
     books.flush().unwrap();
+    books.settle_index();
     assert_eq!(books.index_fault(), None);
     let last = books.ledger().length() - 1;
     assert_eq!(

@@ -259,12 +259,20 @@ impl<T: Signable> Verified<T> {
     }
 }
 
+impl<T: Identified> Signed<T> {
+    /// The hash that names it, over its canonical bytes without the signature.
+    #[must_use]
+    pub fn named(&self) -> Hash {
+        let hash = || Hash::of(T::ID, &codec::encode(&self.0.value));
+        *self.0.id.get_or_init(hash)
+    }
+}
+
 impl<T: Identified> Verified<T> {
     /// The hash that names it, over its canonical bytes without the signature.
     #[must_use]
     pub fn named(&self) -> Hash {
-        let hash = || Hash::of(T::ID, &self.body());
-        *self.0.0.id.get_or_init(hash)
+        self.0.named()
     }
 }
 

@@ -1,16 +1,17 @@
 //! Opening the books of a directory: what is read, repaired and compared.
 
-use super::{Books, HeldAck};
+use super::Books;
+use super::replay::{Progress, Replay};
+use super::trail::{IndexMode, Trail};
 use crate::journal::file::{DurableFile, RealFile, sync_directory_of};
-use crate::journal::{Journal, JournalError, Record, RecordKind};
-use crate::ledger::{Admission, Ledger, Source};
+use crate::journal::{Journal, JournalError};
+use crate::ledger::Ledger;
 use crate::signer::{Found, SignerFile, SignerRead, SigningState};
 use crate::store::sled::SledIndex;
-use crate::store::{Index, IndexBatch, IndexError};
-use std::collections::BTreeMap;
+use crate::store::{Index, IndexError};
 use std::io;
 use std::path::Path;
-use talkoot_protocol::{Genesis, Hash, Signed, Verified, Wallet};
+use talkoot_protocol::{Genesis, Wallet};
 
 /// The journal's file name.
 pub const JOURNAL_FILE: &str = "journal.log";
@@ -62,16 +63,36 @@ pub struct OpenReport {
     pub unusable: u64,
     /// Whether the index was built again.
     pub is_index_rebuilt: bool,
+    /// If it was not: entries that it lacked and was given.
+    pub index_lacked: u64,
     /// Whether this node may sign.
     pub signing: SigningState,
 }
 
+/// How books are opened.
+pub struct Opening<'a> {
+    /// Whether the identity or the network was made just now, so that nothing
+    /// can have been signed in it before: only then may an empty directory sign
+    /// at once.
+    pub is_new: bool,
+    /// How the index follows.
+    pub index: IndexMode,
+    /// Told now and then how far reading has come.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
+impl std::fmt::Debug for Opening<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opening")
+            .field("is_new", &self.is_new)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Books {
-    /// Opens the books in a directory; makes them if there are none.
-    ///
-    /// `is_new` says that the identity or the network was made just now, so
-    /// that nothing can have been signed in it before: only then may an empty
-    /// directory sign at once.
+    /// Opens the books in a directory; makes them if there are none. See
+    /// [`Opening`] for `is_new`; the index trails.
     ///
     /// # Errors
     /// [`BooksError`].
@@ -81,21 +102,35 @@ impl Books {
         me: Wallet,
         is_new: bool,
     ) -> Result<(Self, OpenReport), BooksError> {
+        let opening = Opening {
+            is_new,
+            index: IndexMode::default(),
+            progress: &mut |_| {},
+        };
+        Self::open_as(directory, genesis, me, opening)
+    }
+
+    /// Opens the books in a directory; makes them if there are none.
+    ///
+    /// # Errors
+    /// [`BooksError`].
+    pub fn open_as(
+        directory: &Path,
+        genesis: Genesis,
+        me: Wallet,
+        opening: Opening<'_>,
+    ) -> Result<(Self, OpenReport), BooksError> {
         std::fs::create_dir_all(directory)?;
         keep_genesis(&directory.join(GENESIS_FILE), &genesis)?;
         let signer = Box::new(RealFile::open(&directory.join(SIGNER_FILE))?);
         let journal = Box::new(RealFile::open(&directory.join(JOURNAL_FILE))?);
         let (index, _) = SledIndex::open(&directory.join(INDEX_DIRECTORY))?;
-        Self::with_files(
-            BooksFiles {
-                journal,
-                signer,
-                index: Box::new(index),
-            },
-            genesis,
-            me,
-            is_new,
-        )
+        let files = BooksFiles {
+            journal,
+            signer,
+            index: Box::new(index),
+        };
+        Self::with_files_as(files, genesis, me, opening)
     }
 
     /// Opens books over any files: see [`Books::open`].
@@ -108,12 +143,35 @@ impl Books {
         me: Wallet,
         is_new: bool,
     ) -> Result<(Self, OpenReport), BooksError> {
+        let opening = Opening {
+            is_new,
+            index: IndexMode::default(),
+            progress: &mut |_| {},
+        };
+        Self::with_files_as(files, genesis, me, opening)
+    }
+
+    /// Opens books over any files: see [`Books::open_as`].
+    ///
+    /// # Errors
+    /// [`BooksError`].
+    pub fn with_files_as(
+        mut files: BooksFiles,
+        genesis: Genesis,
+        me: Wallet,
+        opening: Opening<'_>,
+    ) -> Result<(Self, OpenReport), BooksError> {
         let network = genesis.id();
         let (signer, read) = SignerFile::open(files.signer, network)?;
-        let (journal, contents) = Journal::open(files.journal, network)?;
+        let mark = files.index.mark().ok().flatten();
+        let bytes_total = files.journal.length()?;
+        let mut replay = Replay::new(Ledger::new(genesis), mark, bytes_total, opening.progress);
+        let (journal, extent) =
+            Journal::open(files.journal, network, &mut |record| replay.take(record))?;
+        replay.finish();
         let mut books = Self {
             me,
-            ledger: Ledger::new(genesis),
+            ledger: replay.ledger,
             journal,
             signer,
             signer_stands_at: match read {
@@ -123,11 +181,12 @@ impl Books {
             },
             signing: SigningState::Active,
             index: files.index,
+            index_mode: opening.index,
             index_fault: None,
-            acks_sent: BTreeMap::new(),
-            acks_held: BTreeMap::new(),
+            trail: Trail::default(),
+            acks_sent: replay.acks_sent,
+            acks_held: replay.acks_held,
         };
-        let (offsets, unusable) = books.replay(contents.records);
         let signed = match read {
             SignerRead::Highest(highest) => books.ledger.holds(&highest.id),
             _ => false,
@@ -136,86 +195,19 @@ impl Books {
             signer: read,
             is_signed_held: signed,
             has_own: books.ledger.log_length(&me) > 0,
-            is_new,
+            is_new: opening.is_new,
         });
         books.settle_signing();
-        let is_index_rebuilt = books.check_index(&offsets);
+        let (is_index_rebuilt, index_lacked) = books.check_index(replay.trail);
         let report = OpenReport {
             entries: books.ledger.length(),
-            torn_bytes: contents.torn_bytes,
-            unusable,
+            torn_bytes: extent.torn_bytes,
+            unusable: replay.unusable,
             is_index_rebuilt,
+            index_lacked,
             signing: books.signing.clone(),
         };
         Ok((books, report))
-    }
-
-    /// Reads records into the ledger; gives the offsets of the entries and how
-    /// many records could not be used.
-    fn replay(&mut self, records: Vec<Record>) -> (Vec<(Hash, u64)>, u64) {
-        let mut entries = Vec::new();
-        let mut offsets = Vec::new();
-        let mut unusable = 0_u64;
-        for record in records {
-            let is_read = match record.kind {
-                RecordKind::Entry => {
-                    Verified::from_trusted_bytes(&record.payload).is_ok_and(|entry| {
-                        offsets.push((crate::entry::id_of(&entry), record.offset));
-                        entries.push(entry);
-                        true
-                    })
-                }
-                RecordKind::AckSent => {
-                    Signed::decode(&record.payload).is_ok_and(|ack: Signed<_>| {
-                        let ack: Signed<talkoot_protocol::Ack> = ack;
-                        self.acks_sent.insert(ack.claimed().job, ack);
-                        true
-                    })
-                }
-                RecordKind::AckHeld => HeldAck::decode(&record.payload).is_ok_and(|held| {
-                    self.acks_held.insert(held.ack.claimed().job, held);
-                    true
-                }),
-            };
-            unusable = unusable.saturating_add(u64::from(!is_read));
-        }
-        let admissions = self.ledger.admit_batch(entries, Source::Own, 0);
-        let refused = admissions
-            .iter()
-            .filter(|admission| !matches!(admission, Admission::Added { .. }))
-            .count();
-        offsets.retain(|(id, _)| self.ledger.holds(id));
-        (offsets, unusable.saturating_add(refused as u64))
-    }
-
-    /// Compares the index with the journal and builds it again if they differ.
-    fn check_index(&mut self, offsets: &[(Hash, u64)]) -> bool {
-        let mark = self.mark();
-        self.ledger.take_relinked_from();
-        let newest = mark.chain_length.saturating_sub(1);
-        let last = usize::try_from(newest)
-            .ok()
-            .and_then(|position| self.ledger.link_at(position));
-        let agrees = self.index.mark() == Ok(Some(mark)) && self.index.link(newest) == Ok(last);
-        if agrees {
-            return false;
-        }
-        let batch = IndexBatch {
-            places: offsets
-                .iter()
-                .filter_map(|(id, offset)| self.place(id, *offset))
-                .collect(),
-            links_from: 0,
-            links: self.ledger.links(0).collect(),
-            mark,
-        };
-        let built = self
-            .index
-            .clear()
-            .and_then(|()| self.index.apply(&batch))
-            .and_then(|()| self.index.flush());
-        self.index_fault = built.err();
-        true
     }
 }
 

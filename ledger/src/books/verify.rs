@@ -8,9 +8,10 @@ use super::open::{BooksError, GENESIS_FILE, JOURNAL_FILE};
 use crate::amount::Balance;
 use crate::chain::next_link;
 use crate::entry::{Entry, id_of};
+use crate::facts::Embedded;
 use crate::journal::file::RealFile;
-use crate::journal::{self, RecordKind};
-use crate::ledger::{Admission, Ledger, Source};
+use crate::journal::{self, RecordRef};
+use crate::ledger::{Admission, Ledger};
 use std::path::Path;
 use talkoot_protocol::{Genesis, Hash, NetworkId, Signed, Verified};
 
@@ -30,6 +31,9 @@ pub struct VerifyReport {
     pub undecodable: u64,
     /// Entries whose signature is wrong (looked at in a full check).
     pub bad_signatures: Vec<Hash>,
+    /// Entries whose record says something else of the signatures inside them
+    /// than they are (looked at in a full check).
+    pub bad_flags: Vec<Hash>,
     /// Entries that the ledger does not take.
     pub refused: Vec<Hash>,
     /// The chain's length.
@@ -50,13 +54,66 @@ impl VerifyReport {
     pub fn is_right(&self) -> bool {
         self.undecodable == 0
             && self.bad_signatures.is_empty()
+            && self.bad_flags.is_empty()
             && self.refused.is_empty()
             && self.is_chain_right
             && self.sum == Balance::ZERO
     }
 }
 
-/// Checks the journal of a directory; with `is_full` every signature too.
+/// Entries that are handed to the ledger at once.
+const BATCH_ENTRIES: usize = 4096;
+
+/// A journal on its way through the checks.
+struct Check {
+    ledger: Ledger,
+    is_full: bool,
+    batch: Vec<(Verified<Entry>, Embedded)>,
+    undecodable: u64,
+    bad_signatures: Vec<Hash>,
+    bad_flags: Vec<Hash>,
+    refused: Vec<Hash>,
+}
+
+impl Check {
+    fn take(&mut self, record: RecordRef<'_>) {
+        let Some(embedded) = record.kind.embedded() else {
+            return;
+        };
+        let Ok(entry) = Verified::<Entry>::from_trusted_bytes(record.payload) else {
+            self.undecodable = self.undecodable.saturating_add(1);
+            return;
+        };
+        let is_right = || Signed::from(entry.clone()).is_right(self.ledger.network());
+        if self.is_full && !is_right() {
+            self.bad_signatures.push(id_of(&entry));
+        }
+        self.batch.push((entry, embedded));
+        if self.batch.len() >= BATCH_ENTRIES {
+            self.admit();
+        }
+    }
+
+    fn admit(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        let is_full = self.is_full;
+        let known = |(entry, embedded): &(Verified<Entry>, Embedded)| {
+            (entry.clone(), (!is_full).then_some(*embedded))
+        };
+        let admissions = self.ledger.admit_recorded(batch.iter().map(known));
+        for ((entry, embedded), admission) in batch.iter().zip(&admissions) {
+            let id = id_of(entry);
+            if !matches!(admission, Admission::Added { .. }) {
+                self.refused.push(id);
+            } else if self.ledger.embedded(&id) != Some(*embedded) {
+                self.bad_flags.push(id);
+            }
+        }
+    }
+}
+
+/// Checks the journal of a directory; with `is_full` every signature too, those
+/// inside entries with what the records say of them.
 ///
 /// # Errors
 /// [`BooksError`] when files cannot be read or are not a ledger's.
@@ -65,44 +122,27 @@ pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksErro
         .map_err(|_| BooksError::NoGenesis)?;
     let network = genesis.id();
     let mut file = RealFile::open_read_only(&directory.join(JOURNAL_FILE))?;
-    let contents = journal::read(&mut file, network)?;
-    let mut ledger = Ledger::new(genesis);
-    let (mut entries, mut undecodable, mut bad_signatures) = (Vec::new(), 0_u64, Vec::new());
-    let records = contents.records.len() as u64;
-    for record in contents
-        .records
-        .iter()
-        .filter(|record| record.kind == RecordKind::Entry)
-    {
-        let Ok(entry) = Verified::<Entry>::from_trusted_bytes(&record.payload) else {
-            undecodable = undecodable.saturating_add(1);
-            continue;
-        };
-        if is_full
-            && Signed::<Entry>::from(entry.clone())
-                .verify(network)
-                .is_err()
-        {
-            bad_signatures.push(id_of(&entry));
-        }
-        entries.push(entry);
-    }
-    let ids: Vec<Hash> = entries.iter().map(id_of).collect();
-    let admissions = ledger.admit_batch(entries, Source::Own, 0);
-    let is_refused = |admission: &Admission| !matches!(admission, Admission::Added { .. });
-    let refused = ids
-        .iter()
-        .zip(&admissions)
-        .filter(|(_, admission)| is_refused(admission))
-        .map(|(id, _)| *id);
+    let mut check = Check {
+        ledger: Ledger::new(genesis),
+        is_full,
+        batch: Vec::new(),
+        undecodable: 0,
+        bad_signatures: Vec::new(),
+        bad_flags: Vec::new(),
+        refused: Vec::new(),
+    };
+    let extent = journal::scan(&mut file, network, &mut |record| check.take(record))?;
+    check.admit();
+    let ledger = check.ledger;
     Ok(VerifyReport {
         network,
-        records,
-        torn_bytes: contents.torn_bytes,
+        records: extent.records,
+        torn_bytes: extent.torn_bytes,
         entries: ledger.length(),
-        undecodable,
-        bad_signatures,
-        refused: refused.collect(),
+        undecodable: check.undecodable,
+        bad_signatures: check.bad_signatures,
+        bad_flags: check.bad_flags,
+        refused: check.refused,
         length: ledger.length(),
         tip: ledger.tip(),
         is_chain_right: link_plainly(&ledger) == ledger.tip(),

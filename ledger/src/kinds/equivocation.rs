@@ -4,9 +4,9 @@
 //! of the proven author and cite it no more. A pair too large for one payload
 //! is proven by the two entries themselves, which every node holds.
 
-use crate::entry::{Entry, id_of};
+use crate::entry::Entry;
 use bincode::{Decode, Encode};
-use talkoot_protocol::{NetworkId, Verified, VerifyError, Wallet};
+use talkoot_protocol::{NetworkId, Signed, Verified, VerifyError, Wallet};
 
 /// Two signed entries of one author at one seq.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -52,13 +52,32 @@ impl Equivocation {
     /// # Errors
     /// [`EquivocationError`] when it proves nothing.
     pub fn proof(&self, network: NetworkId) -> Result<Proof, EquivocationError> {
-        let first = Verified::<Entry>::from_bytes(&self.first, network)?;
-        let second = Verified::<Entry>::from_bytes(&self.second, network)?;
+        self.proof_by(network, &mut |entry| entry.is_right(network))
+    }
+
+    /// What the pair proves, if `is_right` says so of both signatures.
+    pub(crate) fn proof_by(
+        &self,
+        network: NetworkId,
+        is_right: &mut dyn FnMut(&Signed<Entry>) -> bool,
+    ) -> Result<Proof, EquivocationError> {
+        let mut read = |bytes: &[u8]| {
+            let entry = Signed::<Entry>::decode(bytes).map_err(VerifyError::from)?;
+            if is_right(&entry) {
+                Ok(entry)
+            } else {
+                let signer = entry.claimed().author;
+                Err(VerifyError::Signature { signer })
+            }
+        };
+        let (first, second) = (read(&self.first)?, read(&self.second)?);
+        let is_same_body = first.named() == second.named();
+        let (first, second) = (first.claimed(), second.claimed());
         let contradict = first.author == second.author
             && first.seq == second.seq
             && first.network == network
             && second.network == network
-            && id_of(&first) != id_of(&second);
+            && !is_same_body;
         if contradict {
             Ok(Proof {
                 author: first.author,

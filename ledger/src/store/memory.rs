@@ -43,7 +43,7 @@ impl Index for MemoryIndex {
         self.links
             .truncate(usize::try_from(batch.links_from).map_err(|_| IndexError::Corrupt)?);
         self.links.extend_from_slice(&batch.links);
-        self.mark = Some(batch.mark);
+        self.mark = batch.mark;
         Ok(())
     }
 

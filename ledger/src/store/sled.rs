@@ -179,7 +179,9 @@ impl Index for SledIndex {
         self.offsets.apply_batch(offsets)?;
         self.logs.apply_batch(logs)?;
         self.chain.apply_batch(chain)?;
-        self.meta.insert(MARK_KEY, batch.mark.to_bytes())?;
+        if let Some(mark) = batch.mark {
+            self.meta.insert(MARK_KEY, mark.to_bytes())?;
+        }
         Ok(())
     }
 

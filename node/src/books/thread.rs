@@ -112,6 +112,7 @@ impl Keeper {
             self.watch_signing();
         }
         self.flush();
+        self.books.settle_index();
         drop(work);
         drop(self);
         if let Some(done) = closed {

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use talkoot_ledger::Entry;
 use talkoot_ledger::books::{self, BooksError, JOURNAL_FILE, VerifyReport};
-use talkoot_ledger::journal::{self, RecordKind, file::RealFile};
+use talkoot_ledger::journal::{self, file::RealFile};
 use talkoot_protocol::{Genesis, Verified};
 
 /// Reads and checks the whole journal of the current network.
@@ -73,14 +73,17 @@ pub fn foreign_entries(home: &Home, genesis: &Genesis) -> Result<usize, Failure>
         Failure::new(Exit::Failure, format!("{}: {error}", path.display()))
     };
     let mut file = RealFile::open_read_only(&path).map_err(|error| unreadable(&error))?;
-    let contents = journal::read(&mut file, network).map_err(|error| unreadable(&error))?;
-    let foreign = contents
-        .records
-        .iter()
-        .filter(|record| record.kind == RecordKind::Entry)
-        .filter_map(|record| Verified::<Entry>::from_trusted_bytes(&record.payload).ok())
-        .filter(|entry| entry.author != me)
-        .count();
+    let mut foreign = 0_usize;
+    journal::scan(&mut file, network, &mut |record| {
+        let entry = record
+            .kind
+            .embedded()
+            .and_then(|_| Verified::<Entry>::from_trusted_bytes(record.payload).ok());
+        if entry.is_some_and(|entry| entry.author != me) {
+            foreign = foreign.saturating_add(1);
+        }
+    })
+    .map_err(|error| unreadable(&error))?;
     Ok(foreign)
 }
 
