@@ -40,6 +40,10 @@ pub struct StatusView {
     pub chain: ChainView,
     /// Whether we may sign entries; if not, why.
     pub signing: String,
+    /// Whether jobs are paid in this network.
+    pub accounting: bool,
+    /// What its prices follow: `flops` or `size`.
+    pub pricing: String,
     /// libp2p addresses, with our peer id.
     pub addresses: Vec<String>,
     /// Data-plane addresses.
@@ -101,7 +105,7 @@ pub struct ModelView {
     pub context: u32,
     /// For each layer, how many peers (we included) serve it.
     pub coverage: Vec<u32>,
-    /// Price of one token, µGFT.
+    /// Price of one token, µGFT; 0 without accounting.
     pub price_ugft_per_token: u64,
     /// Whether the files are here.
     pub local: bool,
@@ -475,6 +479,8 @@ pub struct AskDone {
     pub held_ugft: u64,
     /// Whether all stages have posted their final frontier.
     pub settled: bool,
+    /// Whether jobs are paid in this network; off, all amounts are 0.
+    pub accounting: bool,
 }
 
 /// Why a request failed, in a form that maps to exit codes and HTTP statuses.

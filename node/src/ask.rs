@@ -412,6 +412,7 @@ impl Asker {
             commons_ugft: bill.commons_ugft,
             held_ugft: bill.held_ugft,
             settled: bill.settled,
+            accounting: self.ctx.genesis.policy.accounting,
         }
     }
 }

@@ -143,6 +143,9 @@ pub struct UpArgs {
     /// How layers are computed
     #[arg(long, env = "TALKOOT_BACKEND", default_value = "kernels")]
     pub backend: BackendArg,
+    /// What the genesis says, when this start founds a network.
+    #[command(flatten)]
+    pub genesis: GenesisArgs,
     /// What to log on stderr, e.g. debug or warn,talkoot::jobs=trace
     #[arg(
         long,
@@ -175,6 +178,39 @@ impl From<BackendArg> for Backend {
             BackendArg::Burn => Self::Burn,
         }
     }
+}
+
+/// What a new network's genesis says for ever.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "A new network (its genesis cannot be changed)")]
+pub struct GenesisArgs {
+    /// What the price of a token follows [default: flops]
+    #[arg(long, env = "TALKOOT_PRICING")]
+    pub pricing: Option<PricingArg>,
+    /// Whether fewer bits per weight lower prices by FLOPs [default: on]
+    #[arg(long, env = "TALKOOT_PRECISION_FACTORS")]
+    pub precision_factors: Option<Switch>,
+    /// Whether jobs are paid; off, everybody works for nothing [default: on]
+    #[arg(long, env = "TALKOOT_ACCOUNTING")]
+    pub accounting: Option<Switch>,
+}
+
+/// `--pricing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PricingArg {
+    /// The operations it takes: 1 GFT for 10^9.
+    Flops,
+    /// The size of the model: 1 GFT, and more above 32 GiB at 16 bits.
+    Size,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// `--log-format`.
@@ -294,8 +330,9 @@ pub struct LedgerShowArgs {
 /// Arguments of `testnet`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Exit 0 only if the answer came, the bill adds up, all balances and the commons
-sum to zero, and every node holds the same chain.")]
+Exit 0 only if the answer came, the bill adds up (with --accounting off: nothing
+was burned), all balances and the commons sum to zero, and every node holds the
+same chain.")]
 pub struct TestnetArgs {
     /// What to ask
     #[arg(value_name = "PROMPT")]
@@ -315,6 +352,9 @@ pub struct TestnetArgs {
     /// How the workers compute
     #[arg(long, default_value = "kernels")]
     pub backend: BackendArg,
+    /// What the genesis says.
+    #[command(flatten)]
+    pub genesis: GenesisArgs,
     /// Leave the nodes running and say how to use and stop them
     #[arg(long)]
     pub keep: bool,

@@ -117,6 +117,8 @@ impl NodeHandle {
             balance,
             chain,
             signing,
+            accounting: ctx.genesis.policy.accounting,
+            pricing: ctx.genesis.policy.pricing.name().to_owned(),
             addresses: self.0.control.swarm().listeners(),
             data_addresses: self.data_addresses(),
             uptime_ms: u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -209,6 +211,7 @@ impl NodeHandle {
         let policy = &self.0.ctx.genesis.policy;
         let price = card
             .as_ref()
+            .filter(|_| policy.accounting)
             .and_then(|card| policy.price_ugft_per_token(card));
         ModelView {
             id: id.to_string(),

@@ -4,12 +4,13 @@
 //! the defaults here; the command line's parser does the first two. After
 //! [`Settings::new`] every value is usable as it stands.
 
-use crate::cli::UpArgs;
+use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
 use crate::exit::{Exit, Failure};
 use crate::units::{self, UGFT_PER_GFT};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use talkoot_protocol::LayerRange;
+use talkoot_protocol::genesis::PPM;
+use talkoot_protocol::{Genesis, LayerRange, Policy, Pricing};
 
 /// libp2p, udp and tcp.
 pub const P2P_PORT: u16 = 7470;
@@ -167,6 +168,60 @@ fn bad(message: impl Into<String>) -> Failure {
     Failure::new(Exit::BadConfig, message)
 }
 
+/// The policy of a network that is founded with these arguments.
+#[must_use]
+pub fn policy(args: &GenesisArgs) -> Policy {
+    let mut policy = Policy::default();
+    if args.pricing == Some(PricingArg::Size) {
+        policy.pricing = Pricing::Size;
+    }
+    if args.precision_factors == Some(Switch::Off) {
+        policy.f32_ppm = PPM;
+        policy.f16_ppm = PPM;
+        policy.int8_ppm = PPM;
+        policy.int4_ppm = PPM;
+    }
+    policy.accounting = args.accounting != Some(Switch::Off);
+    policy
+}
+
+/// Whether a network that exists is what the arguments ask a new one to be.
+///
+/// # Errors
+/// [`Exit::BadConfig`] naming the argument and the way out.
+pub fn check_policy(args: &GenesisArgs, genesis: &Genesis) -> Result<(), Failure> {
+    let (wanted, is) = (policy(args), &genesis.policy);
+    let factors = |policy: &Policy| {
+        [
+            policy.f32_ppm,
+            policy.f16_ppm,
+            policy.int8_ppm,
+            policy.int4_ppm,
+        ]
+    };
+    let kept = [
+        (
+            "--pricing",
+            args.pricing.is_none() || wanted.pricing == is.pricing,
+        ),
+        (
+            "--precision-factors",
+            args.precision_factors.is_none() || factors(&wanted) == factors(is),
+        ),
+        (
+            "--accounting",
+            args.accounting.is_none() || wanted.accounting == is.accounting,
+        ),
+    ];
+    match kept.iter().find(|(_, is_kept)| !is_kept) {
+        None => Ok(()),
+        Some((argument, _)) => Err(bad(format!(
+            "{argument}: the genesis of network {} says otherwise and cannot be changed; another home (--instance N) founds another network",
+            genesis.name
+        ))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,5 +281,43 @@ mod tests {
         assert_eq!((given.exposure_ugft, given.sessions_max), (5_000_000, 3));
         assert_eq!((given.mdns, given.backend), (false, Backend::Burn));
         assert_eq!(given.bootstrap.len(), 1);
+    }
+
+    #[test]
+    fn a_new_network_is_what_its_founder_switched() {
+        let args = |line: &str| parse_up(line).genesis;
+        assert_eq!(policy(&args("")), Policy::default());
+        let cheap = policy(&args(
+            "--pricing size --precision-factors off --accounting off",
+        ));
+        assert_eq!(cheap.pricing, Pricing::Size);
+        assert_eq!([cheap.f32_ppm, cheap.int4_ppm], [PPM, PPM]);
+        assert!(!cheap.accounting);
+    }
+
+    #[test]
+    fn switches_cannot_change_a_network_that_is() {
+        let founder = talkoot_protocol::Founder {
+            wallet: talkoot_protocol::Keypair::from_seed(&[1; 32]).wallet(),
+            line_ugft: 1,
+        };
+        let genesis = Genesis::new("old", 1, Policy::default(), vec![founder]).unwrap();
+        let check = |line: &str| check_policy(&parse_up(line).genesis, &genesis);
+        for kept in [
+            "",
+            "--pricing flops",
+            "--accounting on --precision-factors on",
+        ] {
+            check(kept).unwrap();
+        }
+        for (line, named) in [
+            ("--pricing size", "--pricing"),
+            ("--precision-factors off", "--precision-factors"),
+            ("--pricing flops --accounting off", "--accounting"),
+        ] {
+            let failure = check(line).unwrap_err();
+            assert_eq!(failure.exit, Exit::BadConfig);
+            assert!(failure.message.starts_with(named), "{failure}");
+        }
     }
 }

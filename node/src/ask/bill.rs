@@ -20,7 +20,7 @@ pub(super) struct Bill {
 }
 
 impl Bill {
-    /// The bill of a job among stages of our own wallet.
+    /// The bill of a job that was ordered free.
     pub(super) fn free() -> Self {
         Self {
             settled: true,

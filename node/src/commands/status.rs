@@ -49,6 +49,9 @@ fn page(status: &StatusView, url: &str) -> String {
         line("model", format!("{}: {state}", model.name));
     }
     let balance = &status.balance;
+    if !status.accounting {
+        line("jobs", "free: accounting is off in this network".to_owned());
+    }
     line(
         "balance",
         format!(

@@ -10,18 +10,18 @@ mod stop;
 
 use super::{join, output};
 use crate::api::SCHEMA;
-use crate::cli::UpArgs;
+use crate::cli::{GenesisArgs, UpArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home::{self, ApiFile, Home};
 use crate::http::{self, LateNode};
 use crate::node::{self, NodeHandle, NodeParts};
-use crate::settings::{SOLO_LINE_UGFT, Settings};
+use crate::settings::{self, SOLO_LINE_UGFT, Settings};
 use crate::telemetry;
 use std::net::SocketAddr;
 use std::time::Duration;
 use stop::StopSignals;
-use talkoot_protocol::{Founder, Genesis, Policy, Wallet};
+use talkoot_protocol::{Founder, Genesis, Wallet};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -42,7 +42,8 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     home.remove_api();
     let is_first_start = !home.seed_path().exists();
     let key = home.identity()?;
-    let genesis = network(home, args.join.as_deref(), key.wallet())?;
+    let genesis = network(home, args.join.as_deref(), key.wallet(), &args.genesis)?;
+    settings::check_policy(&args.genesis, &genesis)?;
     if is_first_start {
         home.mark_new(genesis.id())?;
     }
@@ -65,7 +66,12 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
 
 /// The network to start in: the ticket's, the pending one's, the current one,
 /// or a new one of our own.
-fn network(home: &Home, ticket: Option<&str>, wallet: Wallet) -> Result<Genesis, Failure> {
+fn network(
+    home: &Home,
+    ticket: Option<&str>,
+    wallet: Wallet,
+    wanted: &GenesisArgs,
+) -> Result<Genesis, Failure> {
     if let Some(text) = ticket {
         return join::adopt(home, text);
     }
@@ -86,7 +92,8 @@ fn network(home: &Home, ticket: Option<&str>, wallet: Wallet) -> Result<Genesis,
         wallet,
         line_ugft: SOLO_LINE_UGFT,
     };
-    let genesis = Genesis::new("solo", clock::now_ms(), Policy::default(), vec![founder])
+    let policy = settings::policy(wanted);
+    let genesis = Genesis::new("solo", clock::now_ms(), policy, vec![founder])
         .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     home.set_network(&genesis)?;
     home.mark_new(genesis.id())?;
@@ -169,6 +176,7 @@ fn new_token() -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Switch;
 
     #[test]
     fn alone_a_node_founds_a_network_of_its_own_and_returns_to_it() {
@@ -176,9 +184,15 @@ mod tests {
         let home = Home::at(directory.path());
         home.create().unwrap();
         let wallet = home.identity().unwrap().wallet();
-        let genesis = network(&home, None, wallet).unwrap();
+        let found = |args: &GenesisArgs| network(&home, None, wallet, args).unwrap();
+        let unpaid = GenesisArgs {
+            accounting: Some(Switch::Off),
+            ..GenesisArgs::default()
+        };
+        let genesis = found(&unpaid);
+        assert!(!genesis.policy.accounting);
         assert_eq!(genesis.line_ugft(wallet), SOLO_LINE_UGFT);
-        assert_eq!(network(&home, None, wallet).unwrap(), genesis);
+        assert_eq!(found(&GenesisArgs::default()), genesis);
         assert!(join::stored_ticket(&home, &genesis).is_none());
     }
 
@@ -189,8 +203,9 @@ mod tests {
         home.create().unwrap();
         let wallet = home.identity().unwrap().wallet();
         std::fs::write(home.pending_join_path(), "talkoot1rubbish").unwrap();
-        network(&home, None, wallet).unwrap();
+        let plain = GenesisArgs::default();
+        network(&home, None, wallet, &plain).unwrap();
         assert!(!home.pending_join_path().exists());
-        assert!(network(&home, Some("talkoot1rubbish"), wallet).is_err());
+        assert!(network(&home, Some("talkoot1rubbish"), wallet, &plain).is_err());
     }
 }

@@ -7,3 +7,4 @@ mod books;
 mod hostile;
 mod network;
 mod ring;
+mod unpaid;

@@ -80,20 +80,7 @@ pub fn route(done: &AskDone) -> String {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
 pub fn bill(done: &AskDone) -> String {
-    let earned: u128 = done
-        .stages
-        .iter()
-        .map(|stage| u128::from(stage.earned_ugft))
-        .sum();
-    let mut text = format!(
-        "bill: {} prompt + {} completion tokens; burned {} = earned {} + commons {} GFT; held {}\n",
-        done.prompt_tokens,
-        done.completion_tokens,
-        units::gft(done.burned_ugft.into()),
-        gft_of(earned),
-        units::gft(done.commons_ugft.into()),
-        units::gft(done.held_ugft.into()),
-    );
+    let mut text = amounts(done);
     text.push_str(&format!(
         "speed: first token {}, {:.1} tokens/s, overhead {} per token and hop; ended by {}\n",
         units::micros(done.time_to_first_token_us as f64),
@@ -105,4 +92,66 @@ pub fn bill(done: &AskDone) -> String {
         text.push_str("not settled yet: some stages have not posted their last entry\n");
     }
     text
+}
+
+fn amounts(done: &AskDone) -> String {
+    let (prompt, completion) = (done.prompt_tokens, done.completion_tokens);
+    if !done.accounting {
+        return format!(
+            "bill: {prompt} prompt + {completion} completion tokens; accounting is off\n"
+        );
+    }
+    let earned: u128 = done
+        .stages
+        .iter()
+        .map(|stage| u128::from(stage.earned_ugft))
+        .sum();
+    format!(
+        "bill: {prompt} prompt + {completion} completion tokens; burned {} = earned {} + commons {} GFT; held {}\n",
+        units::gft(done.burned_ugft.into()),
+        gft_of(earned),
+        units::gft(done.commons_ugft.into()),
+        units::gft(done.held_ugft.into()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done() -> AskDone {
+        AskDone {
+            job: "j".to_owned(),
+            finish: "stop".to_owned(),
+            prompt_tokens: 4,
+            completion_tokens: 2,
+            time_to_first_token_us: 1500,
+            tokens_per_second: 100.0,
+            overhead_us_per_token_hop: 250.0,
+            stages: Vec::new(),
+            burned_ugft: 600,
+            commons_ugft: 600,
+            held_ugft: 0,
+            settled: true,
+            accounting: true,
+        }
+    }
+
+    #[test]
+    fn a_bill_has_its_sums_or_says_that_there_are_none() {
+        let paid = done();
+        assert!(bill(&paid).starts_with(
+            "bill: 4 prompt + 2 completion tokens; burned 0.000600 = earned 0.000000 + commons"
+        ));
+        let free = AskDone {
+            accounting: false,
+            ..paid
+        };
+        let text = bill(&free);
+        let first = text.lines().next().unwrap();
+        assert_eq!(
+            first,
+            "bill: 4 prompt + 2 completion tokens; accounting is off"
+        );
+    }
 }

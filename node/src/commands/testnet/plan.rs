@@ -6,9 +6,10 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home;
 use crate::models::LocalModel;
+use crate::settings;
 use crate::units;
 use std::path::PathBuf;
-use talkoot_protocol::{Founder, Genesis, Keypair, LayerRange, Policy, limits};
+use talkoot_protocol::{Founder, Genesis, Keypair, LayerRange, limits};
 
 /// One node to start.
 #[derive(Debug, Clone)]
@@ -65,7 +66,8 @@ impl Plan {
                 line_ugft,
             })
             .collect();
-        let genesis = Genesis::new("testnet", clock::now_ms(), Policy::default(), founders)
+        let policy = settings::policy(&args.genesis);
+        let genesis = Genesis::new("testnet", clock::now_ms(), policy, founders)
             .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
         Ok(Self {
             members,

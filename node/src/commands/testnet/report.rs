@@ -141,7 +141,14 @@ impl Books {
         let laws = [
             (!answer.trim().is_empty(), "the answer is empty"),
             (tiles(done, layers), "the route does not tile the model"),
-            (self.burned_ugft > 0, "nothing was burned"),
+            (
+                self.burned_ugft > 0 || !done.accounting,
+                "nothing was burned",
+            ),
+            (
+                self.burned_ugft == 0 || done.accounting,
+                "credits were burned though accounting is off",
+            ),
             (
                 self.burned_ugft == earned + commons,
                 "burned is not earned + commons",

@@ -25,12 +25,14 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
             served.join("; ")
         },
     );
+    let available = units::gft(status.balance.available_ugft);
     line(
         "credits",
-        &format!(
-            "{} GFT available",
-            units::gft(status.balance.available_ugft)
-        ),
+        &if status.accounting {
+            format!("{available} GFT available")
+        } else {
+            "accounting is off: nothing is paid here".to_owned()
+        },
     );
     let first = |list: &[String]| list.first().cloned().unwrap_or_else(|| "none".to_owned());
     line(

@@ -39,6 +39,7 @@ pub(crate) fn done() -> AskDone {
         commons_ugft: 0,
         held_ugft: 0,
         settled: true,
+        accounting: true,
     }
 }
 

@@ -96,6 +96,8 @@ impl NodeApi for FakeNode {
             balance: balance(),
             chain: chain(),
             signing: "active".to_owned(),
+            accounting: true,
+            pricing: "flops".to_owned(),
             addresses: Vec::new(),
             data_addresses: Vec::new(),
             uptime_ms: 1,

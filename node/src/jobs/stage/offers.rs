@@ -116,6 +116,10 @@ pub(super) async fn make_offer(
         return Err(Refusal::new(FailCode::NotServed, reason));
     }
     let policy = &host.genesis.policy;
+    if !policy.accounting {
+        let reason = "accounting is off in this network; order the job free";
+        return Err(Refusal::new(FailCode::Order, reason));
+    }
     let (Some(price), Some(share)) = (
         policy.price_ugft_per_token(card),
         share_kflop(card, request.range),

@@ -50,6 +50,10 @@ pub(super) async fn accept(
             let job = accept_free(host, submitter, open, order)?;
             (job, served.worker.reserve()?, false)
         }
+        JobOrder::Reserved(_) if !host.genesis.policy.accounting => {
+            let reason = "accounting is off in this network; order the job free";
+            return Err(Refusal::new(FailCode::Order, reason));
+        }
         JobOrder::Reserved(entry) => {
             let view = host.ledger.order(entry.clone()).await?;
             let slot = accept_reserved(host, submitter, open, &view)?;
@@ -104,6 +108,8 @@ fn check_numbers(open: &Open, served: &ServedModel) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A free order is for stages that are all the submitter's own wallet; anybody
+/// may give one only where the genesis turns accounting off.
 fn accept_free(
     host: &Host,
     submitter: Wallet,
@@ -113,7 +119,8 @@ fn accept_free(
     let refused = |reason: &str| Refusal::new(FailCode::Order, reason);
     let own = host.wallet();
     let is_all_own = open.stages.iter().all(|stage| stage.wallet == own);
-    if submitter != own || !is_all_own {
+    let is_paid = host.genesis.policy.accounting;
+    if is_paid && (submitter != own || !is_all_own) {
         return Err(refused(
             "a free job is one whose stages are all the submitter's own wallet; reserve this one",
         ));

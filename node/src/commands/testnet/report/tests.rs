@@ -24,6 +24,7 @@ fn done() -> AskDone {
         commons_ugft: 10,
         held_ugft: 0,
         settled: true,
+        accounting: true,
     }
 }
 
@@ -80,6 +81,7 @@ fn each_broken_law_is_found_and_named() {
     broken(&|_, done| done.stages[1].layers = [3, 8], "x", "tile");
     broken(&|_, done| done.stages[1].layers = [4, 7], "x", "tile");
     broken(&|books, _| books.burned_ugft = 0, "x", "burned");
+    broken(&|_, done| done.accounting = false, "x", "accounting is off");
     broken(&|books, _| books.commons_ugft = 11, "x", "earned + commons");
     broken(&|_, done| done.burned_ugft = 99, "x", "bill differ");
     broken(&|books, _| books.sum_ugft = 1, "x", "zero");
