@@ -6,6 +6,9 @@
 //! verdicts on crafted input and is not used. Reading and writing the seed file
 //! is the node's business.
 
+#[cfg(feature = "memo")]
+mod memo;
+
 use crate::hash::{Hash, HashContext, ParseHexError, parse_hex_32};
 use bincode::{Decode, Encode};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -47,12 +50,22 @@ impl Wallet {
         bytes: &[u8],
         signature: &Signature,
     ) -> bool {
+        let message = signed_message(context, network, bytes);
+        #[cfg(feature = "memo")]
+        let is_right = memo::verdict(self, &message, signature, || {
+            self.verify_message(&message, signature)
+        });
+        #[cfg(not(feature = "memo"))]
+        let is_right = self.verify_message(&message, signature);
+        is_right
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &Signature) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
             return false;
         };
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(&signed_message(context, network, bytes), &signature)
-            .is_ok()
+        key.verify_strict(message, &signature).is_ok()
     }
 }
 
