@@ -238,8 +238,12 @@ impl DurableFile for FaultyFile {
             return Err(io::Error::other("the disk does not answer"));
         }
         let mut state = lock(&self.state);
-        state.durable = state.cached.clone();
-        state.unsynced.clear();
+        let State {
+            durable, unsynced, ..
+        } = &mut *state;
+        for change in unsynced.drain(..) {
+            apply(durable, &change);
+        }
         Ok(())
     }
 }
