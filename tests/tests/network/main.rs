@@ -12,7 +12,6 @@ mod books;
 mod crash;
 mod first_path;
 mod newcomer;
-mod switches;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -9,6 +9,10 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("talkoot-protocol", &[]),
     ("talkoot-ledger", &["talkoot-protocol"]),
+    (
+        "talkoot-simulation",
+        &["talkoot-protocol", "talkoot-ledger"],
+    ),
     ("talkoot-inference", &["talkoot-protocol"]),
     (
         "talkoot",
