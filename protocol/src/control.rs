@@ -96,8 +96,9 @@ impl SamplingParams {
     }
 }
 
-/// The order of a job whose stages are all the submitter's own wallet. It
-/// costs nothing and leaves no ledger entry.
+/// The order of a job whose stages are all the submitter's own wallet, or of
+/// any job in a network without accounting. It costs nothing and leaves no
+/// ledger entry.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct FreeJob {
     /// Who asks, and signs.
@@ -145,7 +146,8 @@ impl Verified<FreeJob> {
 pub enum JobOrder {
     /// The bytes of the submitter's signed `Reserve` entry.
     Reserved(Vec<u8>),
-    /// All stages are the submitter's own wallet.
+    /// Nothing is paid: all stages are the submitter's own wallet, or the genesis
+    /// turns accounting off.
     Free(Signed<FreeJob>),
 }
 

@@ -35,6 +35,17 @@ pub enum Pricing {
     Size,
 }
 
+impl Pricing {
+    /// The name on command lines and in listings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flops => "flops",
+            Self::Size => "size",
+        }
+    }
+}
+
 /// Numbers that all nodes of a network must agree on.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Policy {

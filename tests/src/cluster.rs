@@ -103,6 +103,16 @@ impl Cluster {
     /// When a home cannot be made or a node does not come up.
     #[must_use]
     pub fn start(binary: &str, members: &[Member]) -> Self {
+        Self::start_under(Policy::default(), binary, members)
+    }
+
+    /// Starts the members of a network with this policy and waits until each
+    /// answers.
+    ///
+    /// # Panics
+    /// When a home cannot be made or a node does not come up.
+    #[must_use]
+    pub fn start_under(policy: Policy, binary: &str, members: &[Member]) -> Self {
         let directory = TempDir::new().unwrap();
         let keys: Vec<[u8; 32]> = (1_u8..)
             .take(members.len())
@@ -113,7 +123,7 @@ impl Cluster {
             line_ugft: LINE_UGFT,
         };
         let founders = keys.iter().map(founder).collect();
-        let genesis = Genesis::new("cluster", 1, Policy::default(), founders).unwrap();
+        let genesis = Genesis::new("cluster", 1, policy, founders).unwrap();
         let mut nodes: Vec<Node> = Vec::new();
         for (index, (member, seed)) in members.iter().zip(&keys).enumerate() {
             let root = directory.path().join(format!("node{index}"));
