@@ -13,7 +13,7 @@ pub mod verify;
 pub use open::{BooksError, BooksFiles, JOURNAL_FILE, OpenReport, Opening};
 pub use replay::Progress;
 pub use trail::IndexMode;
-pub use verify::{VerifyReport, verify};
+pub use verify::{VerifyReport, link_plainly, read, verify};
 
 use crate::amount::{Balance, Ugft};
 use crate::compose::{ComposeError, Draft};

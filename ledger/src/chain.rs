@@ -27,7 +27,8 @@ pub(crate) struct Chain {
 }
 
 /// The link after `before` for an entry and its effect.
-pub(crate) fn next_link(before: Hash, id: Hash, effect: Hash) -> Hash {
+#[must_use]
+pub fn next_link(before: Hash, id: Hash, effect: Hash) -> Hash {
     Hash::of_parts(
         HashContext::Link,
         &[before.as_bytes(), id.as_bytes(), effect.as_bytes()],

@@ -27,6 +27,7 @@ mod confirm;
 mod core;
 pub mod divy;
 pub mod entry;
+pub mod explore;
 mod facts;
 mod fold;
 mod graph;
@@ -49,6 +50,7 @@ pub mod views;
 
 pub use amount::{Balance, Ugft};
 pub use books::{AuthorError, Books};
+pub use chain::next_link;
 pub use compose::{ComposeError, Draft, Preview};
 pub use entry::{Entry, id_of};
 pub use facts::{Embedded, JobTerms};

@@ -4,6 +4,10 @@
 //! Plain data and one handle. Numbers are raw integers with their unit in the
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
+mod ledger;
+
+pub use ledger::*;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of these shapes, on every JSON object that stands alone.
@@ -144,115 +148,6 @@ pub struct IdentityView {
     pub network_id: Option<String>,
     /// Where identity and ledgers lie.
     pub data: String,
-}
-
-/// The chain as this node holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChainView {
-    /// Entries.
-    pub length: u64,
-    /// The last link.
-    pub tip: String,
-}
-
-/// What one wallet has.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BalanceView {
-    /// Whose.
-    pub wallet: String,
-    /// Earned less burned, µGFT.
-    pub balance_ugft: i128,
-    /// What a next reservation could hold, µGFT.
-    pub available_ugft: i128,
-    /// Held by open jobs, µGFT.
-    pub held_ugft: u128,
-    /// Earned but not yet confirmed, µGFT.
-    pub pending_ugft: u128,
-    /// The credit line, received less passed on, µGFT.
-    pub line_ugft: i128,
-}
-
-/// All balances.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BalancesView {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// One row per wallet that has a line or ever earned or burned.
-    pub balances: Vec<BalanceView>,
-    /// The commons, µGFT.
-    pub commons_ugft: u128,
-    /// Σ balances + commons; 0 always.
-    pub sum_ugft: i128,
-    /// The chain these were read at.
-    pub chain: ChainView,
-}
-
-/// One ledger entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct EntryView {
-    /// Its id.
-    pub id: String,
-    /// Its place in the chain.
-    pub index: u64,
-    /// Its link.
-    pub link: String,
-    /// Who wrote it.
-    pub author: String,
-    /// Its number in the author's log.
-    pub seq: u64,
-    /// The entry before in that log.
-    pub prev: Option<String>,
-    /// What else it cites.
-    pub refs: Vec<String>,
-    /// Causal depth.
-    pub lamport: u64,
-    /// The author's clock, milliseconds since 1970.
-    pub time_ms: u64,
-    /// Wallets it introduces.
-    pub names: Vec<String>,
-    /// Kind, in words.
-    pub kind: String,
-    /// What it does, as one sentence.
-    pub summary: String,
-    /// `ok`, or why it has no effect.
-    pub effect: String,
-    /// Whether founders have confirmed it.
-    pub confirmed: bool,
-    /// The payload's fields.
-    pub fields: serde_json::Value,
-    /// The signed bytes, hexadecimal; only where one entry is shown.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub bytes: Option<String>,
-}
-
-/// A page of the chain.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct EntriesView {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Entries, oldest first.
-    pub entries: Vec<EntryView>,
-    /// The chain they were read from.
-    pub chain: ChainView,
-}
-
-/// The outcome of `ledger verify`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VerifyView {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Whether everything holds.
-    pub ok: bool,
-    /// Entries read.
-    pub entries: u64,
-    /// Signatures checked.
-    pub signatures: u64,
-    /// The recomputed chain.
-    pub chain: ChainView,
-    /// Σ balances + commons.
-    pub sum_ugft: i128,
-    /// What does not hold.
-    pub problems: Vec<String>,
 }
 
 /// An invitation.

@@ -1,8 +1,15 @@
-//! The command line: verbs, arguments and their help. The only file that knows
+//! The command line: verbs, arguments and their help. The only place that knows
 //! clap; commands take the plain structs defined here.
 //!
 //! Nothing is decided here beyond the syntax. Arguments come from the line,
 //! then from `TALKOOT_*`, then from the defaults.
+
+mod ledger;
+
+pub use ledger::{
+    ExportFormat, LedgerArgs, LedgerAuthorArgs, LedgerCommand, LedgerExportArgs, LedgerJobArgs,
+    LedgerLsArgs, LedgerRead, LedgerShowArgs, LedgerVerifyArgs,
+};
 
 use crate::exit::{Exit, Failure};
 use crate::settings::Backend;
@@ -63,8 +70,7 @@ pub enum Command {
     /// Join the network of a ticket (while the books hold only own entries)
     Join(JoinArgs),
     /// Read the books
-    #[command(subcommand)]
-    Ledger(LedgerCommand),
+    Ledger(LedgerArgs),
     /// Start an asker and workers on this machine, ask once, show the books
     Testnet(TestnetArgs),
 }
@@ -288,43 +294,6 @@ pub struct InviteArgs {
 pub struct JoinArgs {
     /// The ticket that `talkoot invite` printed
     pub ticket: String,
-}
-
-/// Verbs of `ledger`.
-#[derive(Debug, Subcommand)]
-pub enum LedgerCommand {
-    /// Entries of the chain, oldest first
-    Ls(LedgerLsArgs),
-    /// One entry with all its fields
-    Show(LedgerShowArgs),
-    /// Check every signature, link and sum of the journal (needs no running node)
-    Verify(ReadArgs),
-    /// What every wallet earned, burned and holds
-    Balances(ReadArgs),
-}
-
-/// Arguments of `ledger ls`.
-#[derive(Debug, Clone, Args)]
-pub struct LedgerLsArgs {
-    /// How many
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
-    pub count: usize,
-    /// Only entries before this index [default: the end]
-    #[arg(long, value_name = "INDEX")]
-    pub before: Option<u64>,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `ledger show`.
-#[derive(Debug, Clone, Args)]
-pub struct LedgerShowArgs {
-    /// Id of the entry, or a unique prefix of it
-    pub id: String,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `testnet`.

@@ -59,7 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Models(args)) => models::run(&args, &home),
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
-        Some(Command::Ledger(command)) => ledger::run(command, &home),
+        Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Testnet(args)) => testnet::run(&args),
     }
 }

@@ -73,8 +73,8 @@ impl From<ErrorCode> for Exit {
             ErrorCode::Timeout => Self::TimedOut,
             ErrorCode::Cancelled => Self::Interrupted,
             ErrorCode::Starting => Self::NotRunning,
-            ErrorCode::InvalidRequest
-            | ErrorCode::ContextLengthExceeded
+            ErrorCode::InvalidRequest => Self::Usage,
+            ErrorCode::ContextLengthExceeded
             | ErrorCode::StageFailed
             | ErrorCode::NotSigning
             | ErrorCode::Internal => Self::Failure,

@@ -7,6 +7,7 @@
 mod chat;
 mod errors;
 mod guard;
+mod ledger;
 mod models;
 mod native;
 mod node_api;
@@ -18,6 +19,9 @@ mod tests;
 
 pub use node_api::{LateNode, NodeApi};
 
+use crate::api::{
+    ArrivalsQuestion, BalancesQuestion, EntriesQuestion, ForksQuestion, GenesisQuestion,
+};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -85,8 +89,19 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
         .route("/api/v1/models", get(native::models::<N>))
-        .route("/api/v1/ledger/entries", get(native::entries::<N>))
-        .route("/api/v1/ledger/entries/{id}", get(native::entry::<N>))
-        .route("/api/v1/ledger/balances", get(native::balances::<N>))
+        .merge(ledger_routes::<N>())
         .merge(writes)
+}
+
+fn ledger_routes<N: NodeApi>() -> Router<App<N>> {
+    let books = Router::new()
+        .route("/entries", get(ledger::query::<N, EntriesQuestion>))
+        .route("/entries/{id}", get(ledger::entry::<N>))
+        .route("/arrivals", get(ledger::query::<N, ArrivalsQuestion>))
+        .route("/authors/{wallet}", get(ledger::author::<N>))
+        .route("/jobs/{id}", get(ledger::job::<N>))
+        .route("/balances", get(ledger::query::<N, BalancesQuestion>))
+        .route("/forks", get(ledger::plain::<N, ForksQuestion>))
+        .route("/genesis", get(ledger::plain::<N, GenesisQuestion>));
+    Router::new().nest("/api/v1/ledger", books)
 }

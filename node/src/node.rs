@@ -11,8 +11,8 @@ mod welcome;
 pub use start::{NodeParts, start};
 
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest,
-    InviteView, ModelView, PeerView, SCHEMA, ServedView, StatusView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
+    SCHEMA, ServedView, StatusView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
@@ -22,6 +22,7 @@ use crate::core::route;
 use crate::data::DataPlane;
 use crate::gossip::ControlPlane;
 use crate::models::Models;
+use crate::views::LedgerQuestion;
 use crate::{invites, swarm, views};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -276,31 +277,12 @@ impl NodeHandle {
         })
     }
 
-    /// The newest `count` entries before position `before` (or the end), oldest
-    /// first.
+    /// A question about the books.
     ///
     /// # Errors
-    /// [`AskError`] when the node is stopping.
-    pub async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
-        self.ledger(move |ledger| views::entries(ledger, before, count))
-            .await
-    }
-
-    /// One entry by its id or a unique beginning of it.
-    ///
-    /// # Errors
-    /// [`AskError`] when none or several are meant.
-    pub async fn entry(&self, id: &str) -> Answer<EntryView> {
-        let id = id.to_owned();
-        self.ledger(move |ledger| views::entry(ledger, &id)).await?
-    }
-
-    /// All balances.
-    ///
-    /// # Errors
-    /// [`AskError`] when the node is stopping.
-    pub async fn balances(&self) -> Answer<BalancesView> {
-        self.ledger(views::balances).await
+    /// [`AskError`] when what is asked for is not there, or the node is stopping.
+    pub async fn ask_ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
+        self.ledger(move |ledger| question.answer(ledger)).await?
     }
 
     /// Answers a question. Events end with `Done` or `Failed`; dropping the

@@ -10,7 +10,7 @@ use crate::chain::next_link;
 use crate::entry::{Entry, id_of};
 use crate::facts::Embedded;
 use crate::journal::file::RealFile;
-use crate::journal::{self, RecordRef};
+use crate::journal::{self, Extent, RecordRef};
 use crate::ledger::{Admission, Ledger};
 use std::path::Path;
 use talkoot_protocol::{Genesis, Hash, NetworkId, Signed, Verified};
@@ -112,12 +112,17 @@ impl Check {
     }
 }
 
-/// Checks the journal of a directory; with `is_full` every signature too, those
-/// inside entries with what the records say of them.
+/// Reads the journal of a directory into a ledger, as a start does. Only
+/// reads; works beside a running node.
 ///
 /// # Errors
 /// [`BooksError`] when files cannot be read or are not a ledger's.
-pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksError> {
+pub fn read(directory: &Path) -> Result<Ledger, BooksError> {
+    let (check, _) = go_through(directory, false)?;
+    Ok(check.ledger)
+}
+
+fn go_through(directory: &Path, is_full: bool) -> Result<(Check, Extent), BooksError> {
     let genesis = Genesis::decode(&std::fs::read(directory.join(GENESIS_FILE))?)
         .map_err(|_| BooksError::NoGenesis)?;
     let network = genesis.id();
@@ -133,9 +138,19 @@ pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksErro
     };
     let extent = journal::scan(&mut file, network, &mut |record| check.take(record))?;
     check.admit();
+    Ok((check, extent))
+}
+
+/// Checks the journal of a directory; with `is_full` every signature too, those
+/// inside entries with what the records say of them.
+///
+/// # Errors
+/// [`BooksError`] when files cannot be read or are not a ledger's.
+pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksError> {
+    let (check, extent) = go_through(directory, is_full)?;
     let ledger = check.ledger;
     Ok(VerifyReport {
-        network,
+        network: ledger.network(),
         records: extent.records,
         torn_bytes: extent.torn_bytes,
         entries: ledger.length(),
@@ -151,8 +166,10 @@ pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksErro
     })
 }
 
-/// Sorts and links all entries in one pass.
-fn link_plainly(ledger: &Ledger) -> Hash {
+/// Sorts and links all entries in one pass, with nothing of what the ledger
+/// keeps in step: the tip that its chain must have.
+#[must_use]
+pub fn link_plainly(ledger: &Ledger) -> Hash {
     let mut views: Vec<_> = ledger.entries(0).collect();
     views.sort_by_key(|view| {
         (

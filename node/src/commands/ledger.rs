@@ -1,126 +1,61 @@
-//! `talkoot ledger`: reads the books, from a running node or, for `verify`,
-//! from disk. What it prints was computed elsewhere.
+//! `talkoot ledger`: looks into the books of a running node, into those on
+//! disk, or into a network from outside. What it prints was computed elsewhere;
+//! what can be checked here is computed again.
 
+mod accounts;
+mod check;
+mod export;
+mod forks;
+mod job;
+mod list;
 pub mod offline;
+mod reader;
+mod show;
 
-use super::output::{self, Align, Table};
-use super::status::gft_of;
-use crate::api::{BalancesView, EntriesView, EntryView, VerifyView};
-use crate::cli::{LedgerCommand, LedgerLsArgs, LedgerShowArgs, ReadArgs};
-use crate::client::Client;
+use super::output;
+use crate::api::{GenesisQuestion, GenesisView, VerifyView};
+use crate::cli::{LedgerArgs, LedgerCommand, LedgerRead, LedgerVerifyArgs, ReadArgs};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::units;
+use reader::Reader;
 
 /// Runs one of its verbs.
 ///
 /// # Errors
-/// When no node runs (`verify` needs none), or what is asked for is not there.
-pub fn run(command: LedgerCommand, home: &Home) -> Result<(), Failure> {
-    match command {
-        LedgerCommand::Ls(args) => ls(&args, home),
-        LedgerCommand::Show(args) => show(&args, home),
-        LedgerCommand::Verify(args) => verify(&args, home),
-        LedgerCommand::Balances(args) => balances(&args, home),
+/// When there are no books to read, what is asked for is not there, or
+/// something does not verify.
+pub fn run(args: LedgerArgs, home: &Home) -> Result<(), Failure> {
+    match args.command {
+        // Always from disk: it trusts no node.
+        LedgerCommand::Read(LedgerRead::Verify(args)) => {
+            verdict(&args, &offline::verify(home, args.full)?)
+        }
+        LedgerCommand::Read(verb) => read(verb, &Reader::open(home, args.offline)?),
     }
 }
 
-fn ls(args: &LedgerLsArgs, home: &Home) -> Result<(), Failure> {
-    let before = args
-        .before
-        .map_or_else(String::new, |index| format!("&before={index}"));
-    let view: EntriesView =
-        Client::connect(home)?.get(&format!("ledger/entries?count={}{before}", args.count))?;
+/// Runs a verb on any books.
+fn read(verb: LedgerRead, books: &Reader) -> Result<(), Failure> {
+    match verb {
+        LedgerRead::Ls(args) => list::run(&args, books),
+        LedgerRead::Show(args) => show::run(&args, books),
+        LedgerRead::Author(args) => accounts::author(&args, books),
+        LedgerRead::Job(args) => job::run(&args, books),
+        LedgerRead::Balances(args) => accounts::balances(&args, books),
+        LedgerRead::Forks(args) => forks::run(&args, books),
+        LedgerRead::Genesis(args) => genesis(&args, books),
+        LedgerRead::Verify(args) => verdict(&args, &books.verify()?),
+        LedgerRead::Export(args) => export::run(&args, books),
+    }
+}
+
+/// Prints the outcome of a check; ends with its exit code.
+fn verdict(args: &LedgerVerifyArgs, view: &VerifyView) -> Result<(), Failure> {
     if args.json {
-        return output::print_json(&view);
-    }
-    let mut table = Table::new(&[
-        ("INDEX", Align::Right),
-        ("ID", Align::Left),
-        ("TIME (UTC)", Align::Left),
-        ("AUTHOR", Align::Left),
-        ("SEQ", Align::Right),
-        ("EFFECT", Align::Left),
-        ("STATE", Align::Left),
-        ("WHAT", Align::Left),
-    ]);
-    for entry in &view.entries {
-        table.row(vec![
-            entry.index.to_string(),
-            output::id(&entry.id),
-            units::utc(entry.time_ms),
-            output::id(&entry.author),
-            entry.seq.to_string(),
-            entry.effect.clone(),
-            confirmed(entry).to_owned(),
-            entry.summary.clone(),
-        ]);
-    }
-    output::print(&table.render())?;
-    output::note(&format!(
-        "{} of {} entries, tip {}\n",
-        view.entries.len(),
-        view.chain.length,
-        output::short(&view.chain.tip)
-    ));
-    Ok(())
-}
-
-fn confirmed(entry: &EntryView) -> &'static str {
-    if entry.confirmed {
-        "confirmed"
+        output::print_json(view)?;
     } else {
-        "pending"
-    }
-}
-
-fn show(args: &LedgerShowArgs, home: &Home) -> Result<(), Failure> {
-    if args.id.is_empty() || !args.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("{:?} is not the beginning of an id (hexadecimal)", args.id),
-        ));
-    }
-    let entry: EntryView = Client::connect(home)?.get(&format!("ledger/entries/{}", args.id))?;
-    if args.json {
-        return output::print_json(&entry);
-    }
-    let mut text = format!("{}\n\n", entry.summary);
-    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
-    line("id", &entry.id);
-    line("kind", &entry.kind);
-    line("author", &entry.author);
-    line("seq", &entry.seq.to_string());
-    line("prev", entry.prev.as_deref().unwrap_or("none"));
-    for reference in &entry.refs {
-        line("cites", reference);
-    }
-    for name in &entry.names {
-        line("names", name);
-    }
-    line("lamport", &entry.lamport.to_string());
-    line(
-        "time",
-        &format!("{} UTC (a claim)", units::utc(entry.time_ms)),
-    );
-    line("effect", &entry.effect);
-    line("state", confirmed(&entry));
-    line("index", &entry.index.to_string());
-    line("link", &entry.link);
-    let fields = serde_json::to_string_pretty(&entry.fields).unwrap_or_default();
-    text.push_str(&format!("\n{fields}\n"));
-    if let Some(bytes) = &entry.bytes {
-        text.push_str(&format!("\nsigned bytes\n{bytes}\n"));
-    }
-    output::print(&text)
-}
-
-fn verify(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
-    let view = offline::verify(home)?;
-    if args.json {
-        output::print_json(&view)?;
-    } else {
-        output::print(&verdict(&view))?;
+        output::print(&verdict_text(view))?;
     }
     if view.ok {
         return Ok(());
@@ -131,13 +66,17 @@ fn verify(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
     ))
 }
 
-fn verdict(view: &VerifyView) -> String {
+fn verdict_text(view: &VerifyView) -> String {
+    let signatures = if view.signatures == 0 && view.entries > 0 {
+        "signatures not looked at (--full does)".to_owned()
+    } else {
+        format!("{} signatures", view.signatures)
+    };
     let mut text = format!(
-        "{}: {} entries, {} signatures, Σ balances + commons = {} GFT\n\
+        "{}: {} entries, {signatures}, Σ balances + commons = {} GFT\n\
          chain: {} entries, tip {}\n",
         if view.ok { "ok" } else { "NOT OK" },
         view.entries,
-        view.signatures,
         units::gft(view.sum_ugft),
         view.chain.length,
         view.chain.tip,
@@ -148,35 +87,22 @@ fn verdict(view: &VerifyView) -> String {
     text
 }
 
-fn balances(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
-    let view: BalancesView = Client::connect(home)?.get("ledger/balances")?;
+fn genesis(args: &ReadArgs, books: &Reader) -> Result<(), Failure> {
+    let view: GenesisView = books.ask(&GenesisQuestion)?;
     if args.json {
         return output::print_json(&view);
     }
-    let mut table = Table::new(&[
-        ("WALLET", Align::Left),
-        ("BALANCE GFT", Align::Right),
-        ("AVAILABLE", Align::Right),
-        ("HELD", Align::Right),
-        ("PENDING", Align::Right),
-        ("LINE", Align::Right),
-    ]);
-    for row in &view.balances {
-        table.row(vec![
-            output::id(&row.wallet),
-            units::gft(row.balance_ugft),
-            units::gft(row.available_ugft),
-            gft_of(row.held_ugft),
-            gft_of(row.pending_ugft),
-            units::gft(row.line_ugft),
-        ]);
-    }
-    output::print(&table.render())?;
-    output::print(&format!(
-        "commons {} GFT; Σ balances + commons = {} GFT; {} entries, tip {}\n",
-        gft_of(view.commons_ugft),
-        units::gft(view.sum_ugft),
+    let mut text = format!(
+        "network  {} ({})\nwritten  {} UTC (a claim)\nentries  {}, tip {}\n",
+        view.name,
+        view.id,
+        units::utc(view.created_ms),
         view.chain.length,
-        output::id(&view.chain.tip),
-    ))
+        output::id(&view.chain.tip)
+    );
+    for founder in &view.founders {
+        let line = units::gft(founder.line_ugft.into());
+        text.push_str(&format!("founder  {}, line {line} GFT\n", founder.wallet));
+    }
+    output::print(&text)
 }

@@ -6,22 +6,11 @@ use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PeersView, SCHEMA,
 };
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-
-/// Entries of one page at most.
-const ENTRIES_MAX: usize = 1000;
-const ENTRIES_DEFAULT: usize = 100;
-
-/// `?before=&count=`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Page {
-    before: Option<u64>,
-    count: Option<usize>,
-}
+use serde::Serialize;
 
 pub(crate) async fn status<N: NodeApi>(State(app): State<App<N>>) -> Response {
     reply(app.node.status().await)
@@ -39,34 +28,6 @@ pub(crate) async fn models<N: NodeApi>(State(app): State<App<N>>) -> Response {
         schema: SCHEMA,
         models,
     }))
-}
-
-pub(crate) async fn entries<N: NodeApi>(
-    State(app): State<App<N>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Response {
-    let page = match page {
-        Ok(Query(page)) => page,
-        Err(rejection) => return invalid(rejection.body_text()),
-    };
-    let count = page.count.unwrap_or(ENTRIES_DEFAULT);
-    if count > ENTRIES_MAX {
-        return invalid(format!(
-            "count is at most {ENTRIES_MAX}; page on with `before`"
-        ));
-    }
-    reply(app.node.entries(page.before, count).await)
-}
-
-pub(crate) async fn entry<N: NodeApi>(
-    State(app): State<App<N>>,
-    Path(id): Path<String>,
-) -> Response {
-    reply(app.node.entry(&id).await)
-}
-
-pub(crate) async fn balances<N: NodeApi>(State(app): State<App<N>>) -> Response {
-    reply(app.node.balances().await)
 }
 
 pub(crate) async fn invite<N: NodeApi>(
@@ -117,7 +78,7 @@ fn parse<T: serde::de::DeserializeOwned>(
         .map_err(|error| HttpError::bad_request("invalid_request", None, error.to_string()))
 }
 
-fn reply<T: Serialize>(answer: Result<T, AskError>) -> Response {
+pub(super) fn reply<T: Serialize>(answer: Result<T, AskError>) -> Response {
     match answer {
         Ok(view) => json(&view),
         Err(error) => native_error(&error),
@@ -132,7 +93,7 @@ fn json<T: Serialize>(view: &T) -> Response {
     }
 }
 
-fn invalid(message: impl Into<String>) -> Response {
+pub(super) fn invalid(message: impl Into<String>) -> Response {
     HttpError::bad_request("invalid_request", None, message).into_response()
 }
 

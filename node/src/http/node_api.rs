@@ -1,10 +1,11 @@
 //! What HTTP needs of a node, as a trait; and the node that is still starting.
 
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalancesView, EntriesView, EntryView, ErrorCode, InviteRequest,
-    InviteView, ModelView, PeerView, StatusView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
+    StatusView,
 };
 use crate::node::NodeHandle;
+use crate::views::LedgerQuestion;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, mpsc};
@@ -22,16 +23,11 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     fn models(&self) -> impl Future<Output = Answer<Vec<ModelView>>> + Send;
     /// Makes a ticket.
     fn invite(&self, request: InviteRequest) -> impl Future<Output = Answer<InviteView>> + Send;
-    /// A page of the chain.
-    fn entries(
+    /// A question about the books.
+    fn ledger<Q: LedgerQuestion>(
         &self,
-        before: Option<u64>,
-        count: usize,
-    ) -> impl Future<Output = Answer<EntriesView>> + Send;
-    /// One entry.
-    fn entry(&self, id: &str) -> impl Future<Output = Answer<EntryView>> + Send;
-    /// All balances.
-    fn balances(&self) -> impl Future<Output = Answer<BalancesView>> + Send;
+        question: Q,
+    ) -> impl Future<Output = Answer<Q::Answer>> + Send;
     /// Answers a question; dropping the receiver cancels.
     fn ask(
         &self,
@@ -54,14 +50,8 @@ impl NodeApi for NodeHandle {
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         Self::invite(self, request).await
     }
-    async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
-        Self::entries(self, before, count).await
-    }
-    async fn entry(&self, id: &str) -> Answer<EntryView> {
-        Self::entry(self, id).await
-    }
-    async fn balances(&self) -> Answer<BalancesView> {
-        Self::balances(self).await
+    async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
+        Self::ask_ledger(self, question).await
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         Self::ask(self, request).await
@@ -137,14 +127,8 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         self.node()?.invite(request).await
     }
-    async fn entries(&self, before: Option<u64>, count: usize) -> Answer<EntriesView> {
-        self.node()?.entries(before, count).await
-    }
-    async fn entry(&self, id: &str) -> Answer<EntryView> {
-        self.node()?.entry(id).await
-    }
-    async fn balances(&self) -> Answer<BalancesView> {
-        self.node()?.balances().await
+    async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
+        self.node()?.ledger(question).await
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         self.node()?.ask(request).await

@@ -3,10 +3,13 @@
 mod fake;
 
 use super::*;
-use crate::api::{AskEvent, AskRequest, BalancesView, EntryView, Prompt, StatusView};
+use crate::api::{
+    AskEvent, AskRequest, AuthorQuestion, EntryQuestion, JobQuestion, JobView, Prompt, StatusView,
+};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::home::ApiFile;
+use crate::views::LedgerQuestion;
 use fake::FakeNode;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -105,13 +108,55 @@ fn the_client_reads_every_shape() {
     let client = server.client(TOKEN);
     let status: StatusView = client.get("status").unwrap();
     assert!(status.ready);
-    let balances: BalancesView = client.get("ledger/balances").unwrap();
     // Beyond 64 bits: amounts are not cut on the way.
-    assert_eq!(balances.commons_ugft, u128::MAX);
-    assert_eq!(balances.sum_ugft, i128::MIN);
-    let entry: EntryView = client.get("ledger/entries/ab").unwrap();
-    assert_eq!(entry.id, "ab");
-    let missing = client.get::<EntryView>("ledger/entries/cd").unwrap_err();
+    assert_eq!(status.balance.balance_ugft, i128::MIN);
+    assert_eq!(status.balance.pending_ugft, u128::MAX);
+}
+
+/// Asks over HTTP what a ledger in this process is asked too.
+fn same<Q: LedgerQuestion>(client: &Client, question: &Q) {
+    let over_http: Q::Answer = client
+        .get(&format!("ledger/{}", question.path()))
+        .unwrap_or_else(|failure| panic!("{}: {failure}", question.path()));
+    let here = question.answer(&fake::books()).unwrap();
+    let text = |answer: &Q::Answer| serde_json::to_string(answer).unwrap();
+    assert_eq!(text(&over_http), text(&here), "{}", question.path());
+}
+
+#[test]
+fn every_question_about_the_books_has_its_path() {
+    let server = Server::start(FakeNode::default());
+    let client = server.client(TOKEN);
+    let books = fake::books();
+    let entry = books.links(0).next().unwrap().id.to_string();
+    let wallet = books.genesis().founders[0].wallet.to_string();
+    let page = EntriesQuestion {
+        from: Some(0),
+        before: Some(9),
+        count: Some(3),
+        author: Some(wallet[..6].to_owned()),
+        kind: Some("witness".to_owned()),
+        effect: Some("ok".to_owned()),
+        bytes: true,
+        ..EntriesQuestion::default()
+    };
+    assert_eq!(page.answer(&books).unwrap().entries.len(), 1);
+    same(&client, &page);
+    same(&client, &EntriesQuestion::default());
+    same(&client, &ArrivalsQuestion { from: Some(0) });
+    same(&client, &ArrivalsQuestion::default());
+    same(&client, &EntryQuestion { id: entry });
+    same(&client, &BalancesQuestion::default());
+    let after = Some("00".repeat(32));
+    same(&client, &BalancesQuestion { after });
+    same(&client, &AuthorQuestion { wallet });
+    same(&client, &ForksQuestion);
+    same(&client, &GenesisQuestion);
+    let id = "ab".to_owned();
+    let missing = JobQuestion { id }.path();
+    let missing = client
+        .get::<JobView>(&format!("ledger/{missing}"))
+        .unwrap_err();
     assert_eq!(missing.exit, Exit::NotFound);
 }
 

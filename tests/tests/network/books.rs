@@ -52,7 +52,7 @@ fn twenty_jobs_from_two_askers_leave_equal_books_and_a_wiped_node_catches_up() {
     );
     for node in &cluster.nodes {
         assert_eq!(node.balances().sum_ugft, 0);
-        let verified = node.run(&["ledger", "verify", "--json"]);
+        let verified = node.run(&["ledger", "verify", "--full", "--json"]);
         assert!(
             verified.status.success(),
             "{}",

@@ -66,7 +66,11 @@ fn a_stage_killed_mid_answer_is_named_and_the_books_stay_right() {
     assert!(chain.length >= 3);
     for node in &cluster.nodes {
         assert_eq!(node.balances().sum_ugft, 0);
-        assert!(node.run(&["ledger", "verify", "--json"]).status.success());
+        assert!(
+            node.run(&["ledger", "verify", "--full", "--json"])
+                .status
+                .success()
+        );
     }
     no_number_twice(&cluster);
     // The network works on: the next answer goes through the returned node.

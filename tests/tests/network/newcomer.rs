@@ -84,7 +84,7 @@ fn a_node_alone_answers_invites_and_a_newcomer_asks_through_it() {
     assert_eq!(balances["sum_ugft"], 0);
     second.stop();
     assert!(
-        second.run(&["ledger", "verify"]).status.success(),
+        second.run(&["ledger", "verify", "--full"]).status.success(),
         "verify needs no running node"
     );
     first.stop();

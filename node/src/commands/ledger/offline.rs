@@ -4,35 +4,69 @@
 use crate::api::{ChainView, SCHEMA, VerifyView};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
-use talkoot_ledger::Entry;
+use std::path::PathBuf;
 use talkoot_ledger::books::{self, BooksError, JOURNAL_FILE, VerifyReport};
 use talkoot_ledger::journal::{self, file::RealFile};
+use talkoot_ledger::{Entry, Ledger};
 use talkoot_protocol::{Genesis, Verified};
 
-/// Reads and checks the whole journal of the current network.
+/// Whether this home holds books.
+#[must_use]
+pub fn has_books(home: &Home) -> bool {
+    journal_of(home).is_ok()
+}
+
+/// The genesis of the current network and the directory of its journal.
+fn journal_of(home: &Home) -> Result<(Genesis, PathBuf), Failure> {
+    let genesis = home.current_genesis()?.ok_or_else(no_books)?;
+    let directory = home.network_dir(genesis.id());
+    if directory.join(JOURNAL_FILE).exists() {
+        Ok((genesis, directory))
+    } else {
+        Err(no_books())
+    }
+}
+
+/// Folds the journal of the current network into a ledger.
 ///
 /// # Errors
 /// When there is no network or no journal yet, or it cannot be read.
-pub fn verify(home: &Home) -> Result<VerifyView, Failure> {
-    let genesis = home.current_genesis()?.ok_or_else(no_books)?;
-    let directory = home.network_dir(genesis.id());
-    if !directory.join(JOURNAL_FILE).exists() {
-        return Err(no_books());
-    }
-    let report = books::verify(&directory, true).map_err(|error| match error {
-        BooksError::Io(_) => Failure::new(Exit::Failure, error.to_string()),
-        _ => Failure::new(Exit::VerifyFailed, error.to_string()),
-    })?;
-    Ok(view(&report))
+pub fn ledger(home: &Home) -> Result<Ledger, Failure> {
+    let (_, directory) = journal_of(home)?;
+    books::read(&directory).map_err(unreadable)
 }
 
-fn view(report: &VerifyReport) -> VerifyView {
+fn unreadable(error: BooksError) -> Failure {
+    let exit = match error {
+        BooksError::Io(_) => Exit::Failure,
+        _ => Exit::VerifyFailed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// Reads and checks the whole journal of the current network; with `is_full`
+/// every signature too.
+///
+/// # Errors
+/// When there is no network or no journal yet, or it cannot be read.
+pub fn verify(home: &Home, is_full: bool) -> Result<VerifyView, Failure> {
+    let (_, directory) = journal_of(home)?;
+    let report = books::verify(&directory, is_full).map_err(unreadable)?;
+    Ok(view(&report, is_full))
+}
+
+fn view(report: &VerifyReport, is_full: bool) -> VerifyView {
     let mut problems = Vec::new();
     if report.undecodable > 0 {
         problems.push(format!("{} records do not decode", report.undecodable));
     }
     for id in &report.bad_signatures {
         problems.push(format!("the signature of entry {id} is wrong"));
+    }
+    for id in &report.bad_flags {
+        problems.push(format!(
+            "the journal says something wrong of the signatures inside entry {id}"
+        ));
     }
     for id in &report.refused {
         problems.push(format!("entry {id} does not belong to the set"));
@@ -48,7 +82,7 @@ fn view(report: &VerifyReport) -> VerifyView {
         schema: SCHEMA,
         ok: report.is_right(),
         entries: report.entries,
-        signatures: report.entries,
+        signatures: if is_full { report.entries } else { 0 },
         chain: ChainView {
             length: report.length,
             tip: report.tip.to_string(),

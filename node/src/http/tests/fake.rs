@@ -1,15 +1,18 @@
 //! A node made of plain data, for tests of HTTP without a network.
 
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalanceView, BalancesView, ChainView, EntriesView, EntryView,
-    ErrorCode, InviteRequest, InviteView, ModelView, PeerView, StatusView,
+    AskError, AskEvent, AskRequest, BalanceView, ChainView, ErrorCode, InviteRequest, InviteView,
+    ModelView, PeerView, StatusView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
 use crate::http::node_api::{Answer, NodeApi};
+use crate::views::LedgerQuestion;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use talkoot_ledger::{Draft, Ledger, Payload, Source};
+use talkoot_protocol::{Founder, Genesis, Keypair, Policy, Verified};
 use tokio::sync::mpsc;
 
 /// How it answers questions.
@@ -125,46 +128,8 @@ impl NodeApi for FakeNode {
         })
     }
 
-    async fn entries(&self, _before: Option<u64>, _count: usize) -> Answer<EntriesView> {
-        Ok(EntriesView {
-            schema: 1,
-            entries: Vec::new(),
-            chain: chain(),
-        })
-    }
-
-    async fn entry(&self, id: &str) -> Answer<EntryView> {
-        if id != "ab" {
-            return Err(AskError::new(ErrorCode::NotFound, "no such entry"));
-        }
-        Ok(EntryView {
-            id: id.to_owned(),
-            index: 0,
-            link: "l".to_owned(),
-            author: "w".to_owned(),
-            seq: 0,
-            prev: None,
-            refs: Vec::new(),
-            lamport: 1,
-            time_ms: 0,
-            names: Vec::new(),
-            kind: "witness".to_owned(),
-            summary: "s".to_owned(),
-            effect: "ok".to_owned(),
-            confirmed: true,
-            fields: serde_json::json!({}),
-            bytes: None,
-        })
-    }
-
-    async fn balances(&self) -> Answer<BalancesView> {
-        Ok(BalancesView {
-            schema: 1,
-            balances: vec![balance()],
-            commons_ugft: u128::MAX,
-            sum_ugft: i128::MIN,
-            chain: chain(),
-        })
+    async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
+        question.answer(&books())
     }
 
     async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
@@ -195,6 +160,23 @@ impl NodeApi for FakeNode {
     }
 }
 
+/// Books with one entry of one founder.
+pub(super) fn books() -> Ledger {
+    let key = Keypair::from_seed(&[5; 32]);
+    let founder = Founder {
+        wallet: key.wallet(),
+        line_ugft: 1 << 60,
+    };
+    let genesis = Genesis::new("fake", 1, Policy::default(), vec![founder]).unwrap();
+    let mut ledger = Ledger::new(genesis);
+    let entry = ledger
+        .compose(key.wallet(), Draft::new(&Payload::Witness, 1))
+        .unwrap();
+    let entry = Verified::sign(entry, &key, ledger.network()).unwrap();
+    ledger.admit(entry, Source::Own, 1);
+    ledger
+}
+
 fn chain() -> ChainView {
     ChainView {
         length: 0,
@@ -205,10 +187,10 @@ fn chain() -> ChainView {
 fn balance() -> BalanceView {
     BalanceView {
         wallet: "w".to_owned(),
-        balance_ugft: -5,
+        balance_ugft: i128::MIN,
         available_ugft: 5,
         held_ugft: 0,
-        pending_ugft: 0,
+        pending_ugft: u128::MAX,
         line_ugft: 10,
     }
 }

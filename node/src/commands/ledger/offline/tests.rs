@@ -2,7 +2,7 @@
 
 use super::*;
 use std::path::Path;
-use talkoot_ledger::{Books, Draft, Payload};
+use talkoot_ledger::{Books, Draft, Payload, Source};
 use talkoot_protocol::{Founder, Keypair, Policy};
 
 /// A home whose journal holds one entry of its own and, if asked, one of a
@@ -29,7 +29,7 @@ fn home_with_books(root: &Path, with_foreign: bool) -> (Home, Genesis) {
         let (mut theirs, _) =
             Books::open(elsewhere.path(), genesis.clone(), other.wallet(), true).unwrap();
         let entry = theirs.author(&other, draft()).unwrap();
-        let source = talkoot_ledger::Source::Peer(other.wallet());
+        let source = Source::Peer(other.wallet());
         books.admit_batch(vec![entry], source, 1).unwrap();
         books.flush().unwrap();
     }
@@ -40,14 +40,14 @@ fn home_with_books(root: &Path, with_foreign: bool) -> (Home, Genesis) {
 fn a_right_journal_verifies_and_a_changed_one_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let (home, genesis) = home_with_books(directory.path(), true);
-    let view = verify(&home).unwrap();
+    let view = verify(&home, true).unwrap();
     assert!(view.ok, "{view:?}");
     assert_eq!((view.entries, view.chain.length, view.sum_ugft), (2, 2, 0));
     let path = home.network_dir(genesis.id()).join(JOURNAL_FILE);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    assert_eq!(verify(&home).unwrap_err().exit, Exit::VerifyFailed);
+    assert_eq!(verify(&home, true).unwrap_err().exit, Exit::VerifyFailed);
 }
 
 #[test]
@@ -65,5 +65,5 @@ fn a_home_without_books_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let home = Home::at(directory.path());
     home.create().unwrap();
-    assert_eq!(verify(&home).unwrap_err().exit, Exit::NotFound);
+    assert_eq!(verify(&home, true).unwrap_err().exit, Exit::NotFound);
 }

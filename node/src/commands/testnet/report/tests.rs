@@ -40,6 +40,7 @@ fn balances() -> BalancesView {
     BalancesView {
         schema: 1,
         balances: vec![row("a", -100), row("w1", 60), row("w2", 30)],
+        next_after: None,
         commons_ugft: 10,
         sum_ugft: 0,
         chain: ChainView {

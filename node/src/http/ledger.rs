@@ -1,0 +1,46 @@
+//! `/api/v1/ledger/…`: each path is one question about the books.
+
+use super::native::{invalid, reply};
+use super::{App, NodeApi};
+use crate::api::{AuthorQuestion, EntryQuestion, JobQuestion};
+use crate::views::LedgerQuestion;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+
+/// A question whose parts stand in the query.
+pub(crate) async fn query<N: NodeApi, Q: LedgerQuestion + DeserializeOwned>(
+    State(app): State<App<N>>,
+    question: Result<Query<Q>, QueryRejection>,
+) -> Response {
+    match question {
+        Ok(Query(question)) => reply(app.node.ledger(question).await),
+        Err(rejection) => invalid(rejection.body_text()),
+    }
+}
+
+/// A question without parts.
+pub(crate) async fn plain<N: NodeApi, Q: LedgerQuestion + Default>(
+    State(app): State<App<N>>,
+) -> Response {
+    reply(app.node.ledger(Q::default()).await)
+}
+
+pub(crate) async fn entry<N: NodeApi>(
+    State(app): State<App<N>>,
+    Path(id): Path<String>,
+) -> Response {
+    reply(app.node.ledger(EntryQuestion { id }).await)
+}
+
+pub(crate) async fn author<N: NodeApi>(
+    State(app): State<App<N>>,
+    Path(wallet): Path<String>,
+) -> Response {
+    reply(app.node.ledger(AuthorQuestion { wallet }).await)
+}
+
+pub(crate) async fn job<N: NodeApi>(State(app): State<App<N>>, Path(id): Path<String>) -> Response {
+    reply(app.node.ledger(JobQuestion { id }).await)
+}
