@@ -8,13 +8,13 @@ use crate::amount::{Balance, Ugft};
 use crate::entry::Entry;
 use crate::facts::Facts;
 use crate::graph::Ix;
-use crate::kinds::{Equivocation, Payload};
+use crate::kinds::{Equivocation, Payload, Release, WITNESS};
 use crate::ledger::Ledger;
 use crate::outcome::Reason;
 use crate::past::{Cut, Past};
 use crate::views::ForkView;
 use std::collections::BTreeSet;
-use talkoot_protocol::{Hash, Wallet, limits};
+use talkoot_protocol::{Hash, JobId, Wallet, limits};
 
 /// What an author wants to say.
 #[derive(Debug, Clone)]
@@ -92,9 +92,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ComposeError`].
-    pub fn compose(&self, me: Wallet, draft: Draft) -> Result<Entry, ComposeError> {
+    pub fn compose(&self, me: Wallet, mut draft: Draft) -> Result<Entry, ComposeError> {
         let graph = self.core.graph();
         let prev = self.own_tip(me)?;
+        if draft.kind == WITNESS {
+            self.see_before_claiming(me, prev, &mut draft);
+        }
         let refs = self.choose_refs(me, prev, &draft.cites)?;
         let parents: Vec<Ix> = prev.into_iter().chain(refs.iter().copied()).collect();
         let is_founder = self
@@ -171,14 +174,21 @@ impl Ledger {
         money.available()
     }
 
-    /// The references of a witness that a founder should post now; empty when
-    /// none is due.
+    /// Whether a founder should post a witness now: it may cite an ok entry that
+    /// moves money and that its log lacks, or it has not yet said that the
+    /// deadline of a job with holds is over.
     #[must_use]
-    pub fn witness_due(&self, founder: Wallet) -> Vec<Hash> {
+    pub fn is_witness_due(&self, founder: Wallet, now_ms: u64) -> bool {
         let graph = self.core.graph();
+        if self.genesis().line_ugft(founder) == 0 {
+            return false;
+        }
         let Ok(prev) = self.own_tip(founder) else {
-            return Vec::new();
+            return false;
         };
+        if self.overdue(prev, now_ms).next().is_some() {
+            return true;
+        }
         let refs = self.choose_refs(founder, prev, &[]).unwrap_or_default();
         let before = prev.map(Cut::Closure);
         let lacks = |ix: Ix| !before.is_some_and(|cut| cut.contains(graph, ix));
@@ -186,7 +196,7 @@ impl Ledger {
             let record = self.core.record(ix);
             let counts = matches!(
                 record.facts,
-                Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_)
+                Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_) | Facts::Release(_)
             );
             counts && record.verdict.is_ok()
         };
@@ -200,11 +210,85 @@ impl Ledger {
                     log.by_ref().take_while(|&ix| lacks(ix)).any(counts)
                 });
         });
-        if is_due {
-            refs.into_iter().map(|ix| graph.node(ix).id).collect()
-        } else {
-            Vec::new()
+        is_due
+    }
+
+    /// Jobs with holds whose deadline is over by this clock and of which the
+    /// log that ends at `prev` has not said so.
+    fn overdue(&self, prev: Option<Ix>, now_ms: u64) -> impl Iterator<Item = Ix> + '_ {
+        let graph = self.core.graph();
+        let is_unclaimed = move |&job: &Ix| match prev {
+            Some(prev) if Cut::Closure(prev).contains(graph, job) => {
+                !self.core.claims_over(prev, job)
+            }
+            // A forked log is not cited, so nothing can be said of its jobs.
+            _ => !self.is_forked(graph.node(job).entry.author),
+        };
+        let jobs = self.core.open_jobs.iter();
+        jobs.take_while(move |(from_ms, _)| *from_ms <= now_ms)
+            .map(|&(_, job)| job)
+            .filter(is_unclaimed)
+    }
+
+    /// A founder's witness says that jobs are over. What their stages posted in
+    /// time must be in its past; if that is more than one entry can cite, it
+    /// says less of the time.
+    fn see_before_claiming(&self, me: Wallet, prev: Option<Ix>, draft: &mut Draft) {
+        if self.genesis().line_ugft(me) == 0 {
+            return;
         }
+        let graph = self.core.graph();
+        let is_new = |ix: Ix| {
+            let author = graph.node(ix).entry.author;
+            let is_covered = prev.is_some_and(|prev| Cut::Closure(prev).contains(graph, ix));
+            author != me && !is_covered && !self.is_forked(author)
+        };
+        for job in self.overdue(prev, draft.time_ms) {
+            let stages = self.core.jobs.get(&job).map_or(&[][..], |job| &job.stages);
+            let newest = stages.iter().filter_map(|stage| stage.frontiers.last());
+            for ix in newest.copied().chain([job]).filter(|&ix| is_new(ix)) {
+                if draft.cites.len() >= limits::ENTRY_REFS_MAX {
+                    let before_ms = self.core.claim_from_ms(job).saturating_sub(1);
+                    draft.time_ms = draft.time_ms.min(before_ms);
+                    return;
+                }
+                draft.cites.push(graph.node(ix).id);
+            }
+        }
+    }
+
+    /// Own jobs whose holds a release would end now.
+    #[must_use]
+    pub fn releases_due(&self, me: Wallet, now_ms: u64) -> Vec<JobId> {
+        let graph = self.core.graph();
+        let jobs = self.core.open_jobs.iter();
+        let own = jobs
+            .take_while(|(from_ms, _)| *from_ms <= now_ms)
+            .map(|&(_, job)| job)
+            .filter(|job| {
+                self.core
+                    .jobs
+                    .get(job)
+                    .is_some_and(|job| job.submitter == me)
+            });
+        own.map(|job| JobId(graph.node(job).id))
+            .filter(|&job| {
+                let draft = Draft::new(&Payload::Release(Release { job }), now_ms);
+                self.compose(me, draft)
+                    .is_ok_and(|entry| self.preview(&entry).reason.is_none())
+            })
+            .collect()
+    }
+
+    /// When the next job with holds is over: a time to look at what is due.
+    #[must_use]
+    pub fn next_deadline_ms(&self, after_ms: u64) -> Option<u64> {
+        let after = self
+            .core
+            .open_jobs
+            .iter()
+            .find(|(from_ms, _)| *from_ms > after_ms);
+        after.map(|(from_ms, _)| *from_ms)
     }
 
     /// Proofs of forks that no held entry carries yet, for an `Equivocation`. A

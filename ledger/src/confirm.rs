@@ -1,5 +1,6 @@
 //! Confirmation: which entries founders with more than two thirds of the lines
-//! have seen, and seen no fork of.
+//! have seen, and seen no fork of. A `Frontier` also needs its `Reserve`, and
+//! to be seen before the founder says that the job is over.
 //!
 //! Whether one founder's entry confirms another entry depends on the pasts of
 //! the two alone, so it is found once, when the founder's entry arrives. Along
@@ -28,7 +29,8 @@ impl Core {
             return BTreeSet::new();
         }
         let cut = Cut::Closure(ix);
-        let before = node.prev.map(Cut::Closure);
+        let prev = node.prev;
+        let before = prev.map(Cut::Closure);
         let mut confirmed = BTreeSet::new();
         let mut tips = vec![(founder, ix)];
         let none = Past::default();
@@ -48,7 +50,10 @@ impl Core {
                 }
                 let is_clean = fork.is_none_or(|fork| fork > graph.seq(entry));
                 let job = self.record(entry).pay.map(|pay| pay.job);
-                if is_clean && job.is_none_or(|job| cut.is_clean(graph, job)) {
+                // This log has not seen the frontier before; if it has said
+                // that the job is over, it is too late.
+                let is_late = |job| prev.is_some_and(|prev| self.claims_over(prev, job));
+                if is_clean && job.is_none_or(|job| cut.is_clean(graph, job) && !is_late(job)) {
                     confirmed.insert(entry);
                 }
                 next = graph.node(entry).prev;

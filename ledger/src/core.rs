@@ -34,6 +34,10 @@ pub(crate) struct Record {
     pub(crate) verdict: Result<(), Reason>,
     pub(crate) available: Option<Balance>,
     pub(crate) pay: Option<Pay>,
+    /// For a right `Release`: the job, and what it frees.
+    pub(crate) release: Option<Box<(Ix, Ugft)>>,
+    /// The highest time among the `Witness` entries of its log up to here.
+    pub(crate) claimed_ms: u64,
     /// For a right `Frontier`: the most its log claims up to here.
     pub(crate) paid_in_log: Ugft,
     /// The first entry of each founder's branch that confirms this one.
@@ -51,6 +55,8 @@ pub(crate) struct Core {
     records: Vec<Record>,
     admits: BTreeMap<Wallet, Vec<Ix>>,
     pub(crate) jobs: BTreeMap<Ix, Job>,
+    /// Jobs of which something is held, by the time that ends it.
+    pub(crate) open_jobs: BTreeSet<(u64, Ix)>,
     /// Stages whose logs hold more than one final frontier.
     contested: BTreeSet<(Ix, usize)>,
     logs: LogCache,
@@ -77,6 +83,7 @@ impl Core {
             records: Vec::new(),
             admits: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            open_jobs: BTreeSet::new(),
             contested: BTreeSet::new(),
             logs: LogCache::default(),
             proven: BTreeSet::new(),
@@ -170,6 +177,7 @@ impl Core {
         let author = entry.author;
         let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
         let (facts, embedded) = facts::read(&entry, &self.genesis, self.network, known);
+        let time_ms = entry.time_ms;
         let ix = self.graph.push(entry);
         if embedded != Embedded::Right {
             self.faulty.insert(ix, embedded);
@@ -186,9 +194,12 @@ impl Core {
         let verdict = judge::judge(self, author, &facts, past, &money);
         let paid_in_log = verdict
             .pay
-            .map_or(Ugft::ZERO, |pay| pay.gross.max(money.stage(pay.job).gross));
+            .map_or(Ugft::ZERO, |pay| pay.gross.max(money.claimed(pay.job)));
+        let claimed_ms = self.claimed_ms(prev, &facts, time_ms);
         self.records.push(Record {
             facts,
+            release: verdict.release.map(Box::new),
+            claimed_ms,
             verdict: verdict.result,
             available: verdict.available,
             pay: verdict.pay,
@@ -242,6 +253,13 @@ impl Core {
                 let is_final = frontier.frontier.is_final;
                 let Some(pay) = record.pay else { return };
                 self.index_frontier(ix, pay, is_final);
+            }
+            Facts::Release(_) => {
+                let job = record.release.as_ref().map(|release| release.0);
+                let job = job.and_then(|job| self.jobs.get_mut(&job));
+                if let Some(job) = job {
+                    job.releases.push(ix);
+                }
             }
             Facts::Equivocation(Some(proof)) => {
                 let author = proof.author;

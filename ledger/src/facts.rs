@@ -28,6 +28,8 @@ pub(crate) enum Facts {
     Model(Option<Box<ModelCard>>),
     /// A proof, or none.
     Equivocation(Option<Proof>),
+    /// The end of an own job's holds.
+    Release(Hash),
     /// A line passed on.
     Admit {
         wallet: Wallet,
@@ -153,6 +155,7 @@ fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures) -> F
         Ok(Some(Payload::Model(model))) => {
             Facts::Model(ModelCard::decode(&model.card).ok().map(Box::new))
         }
+        Ok(Some(Payload::Release(release))) => Facts::Release(release.job.0),
         Ok(Some(Payload::Equivocation(pair))) => Facts::Equivocation(read_proof(&pair, signatures)),
         Ok(Some(Payload::Admit(admit))) => Facts::Admit {
             wallet: admit.wallet,

@@ -1,8 +1,8 @@
 //! From verdicts to outcomes: which entries have effect in the held set.
 //!
 //! An entry is effective if it is ok and its author's log is not forked at or
-//! below it, or it is confirmed; a `Frontier` also needs its `Reserve`. A stage
-//! is paid the most among its effective frontiers: in the chain's order each
+//! below it, or it is confirmed; a `Frontier` also needs its `Reserve`, and no
+//! release that shuts it out. A stage is paid the most among its effective frontiers: in the chain's order each
 //! pays what it adds to those before. Only what a new entry can change is
 //! computed again.
 
@@ -11,13 +11,14 @@ use crate::amount::Ugft;
 use crate::core::Core;
 use crate::facts::Facts;
 use crate::graph::Ix;
+use crate::jobs::Job;
 use crate::outcome::{Outcome, Reason};
 use crate::past::Cut;
 use std::collections::BTreeSet;
 
 impl Core {
     /// Whether the fork rule lets an entry count in the held set.
-    fn is_live(&self, ix: Ix) -> bool {
+    pub(crate) fn is_live(&self, ix: Ix) -> bool {
         Cut::All.is_clean(self.graph(), ix) || self.is_confirmed(ix, Cut::All)
     }
 
@@ -38,8 +39,11 @@ impl Core {
             }
             let outcome = self.outcome_alone(ix);
             self.set_outcome(ix, outcome);
-            let count = self.jobs.get(&ix).map_or(0, |job| job.stages.len());
-            stages.extend((0..count).map(|stage| (ix, stage)));
+            // A `Reserve` or a release decides on all stages of its job.
+            let released = self.record(ix).release.as_ref().map(|release| release.0);
+            let job = released.unwrap_or(ix);
+            let count = self.jobs.get(&job).map_or(0, |job| job.stages.len());
+            stages.extend((0..count).map(|stage| (job, stage)));
         }
         for (job, stage) in stages {
             self.refresh_stage(job, stage);
@@ -47,12 +51,17 @@ impl Core {
     }
 
     /// Whether nothing can change the outcome of a held entry: neither its log
-    /// nor that of its job's submitter is forked at or below it.
+    /// nor that of its job's submitter is forked at or below it, and its job is
+    /// not released.
     fn is_settled(&self, ix: Ix) -> bool {
         let job = self.record(ix).pay.map(|pay| pay.job);
         let is_clean = |ix| Cut::All.is_clean(self.graph(), ix);
+        let is_open = |job| {
+            let book = self.jobs.get(&job);
+            book.is_none_or(|book| book.releases.is_empty())
+        };
         // Entries that a new fork touches are no longer clean.
-        is_clean(ix) && job.is_none_or(is_clean)
+        is_clean(ix) && job.is_none_or(|job| is_clean(job) && is_open(job))
     }
 
     /// The common case of a new frontier: it stands after all others of its
@@ -110,6 +119,12 @@ impl Core {
                     .as_ref()
                     .map_or(Ugft::ZERO, |split| split.held_total()),
             },
+            Facts::Release(_) => Outcome::Released {
+                freed: record
+                    .release
+                    .as_ref()
+                    .map_or(Ugft::ZERO, |release| release.1),
+            },
             _ => Outcome::Noted,
         }
     }
@@ -125,6 +140,8 @@ impl Core {
                 Outcome::Inert(Reason::Fork)
             } else if !reserve_effective {
                 Outcome::Inert(Reason::ReserveFork)
+            } else if self.is_shut_out(ix, job) {
+                Outcome::Inert(Reason::Released)
             } else {
                 let outcome = self.paid(ix, burned, earned);
                 if let Some(pay) = self.record(ix).pay {
@@ -154,23 +171,48 @@ impl Core {
                 self.accounts.pass_on(author, wallet, line, direction)
             }
             Outcome::Reserved { .. } => {
-                let Self { jobs, accounts, .. } = self;
-                let Some(job) = jobs.get_mut(&ix) else { return };
-                let held = |job: &crate::jobs::Job| {
-                    Ugft(
-                        (0..job.stages.len())
-                            .fold(0, |sum: u64, stage| sum.saturating_add(job.held(stage).0)),
-                    )
-                };
-                let before = held(job);
-                job.is_effective = direction == Direction::Apply;
-                accounts.change_held(job.submitter, before, held(job));
+                let is_effective = direction == Direction::Apply;
+                self.change_job(ix, |job| job.is_effective = is_effective);
+            }
+            Outcome::Released { .. } => {
+                let released = self.record(ix).release.as_ref().map(|release| release.0);
+                let Some(job) = released else { return };
+                self.change_job(job, |job| {
+                    job.releases_effective = match direction {
+                        Direction::Apply => job.releases_effective.saturating_add(1),
+                        Direction::Undo => job.releases_effective.saturating_sub(1),
+                    };
+                });
             }
             Outcome::Paid {
                 burned,
                 earned,
                 is_final,
             } => self.apply_pay(ix, (burned, earned), is_final, direction),
+        }
+    }
+
+    /// Changes what stands of a job's holds.
+    fn change_job(&mut self, ix: Ix, change: impl FnOnce(&mut Job)) {
+        let Self { jobs, accounts, .. } = self;
+        let Some(job) = jobs.get_mut(&ix) else { return };
+        let before = job.held_total();
+        change(job);
+        accounts.change_held(job.submitter, before, job.held_total());
+        self.note_open(ix);
+    }
+
+    /// Keeps the list of jobs of which something is held.
+    fn note_open(&mut self, ix: Ix) {
+        let is_open = self
+            .jobs
+            .get(&ix)
+            .is_some_and(|job| job.held_total() > Ugft::ZERO);
+        let key = (self.claim_from_ms(ix), ix);
+        if is_open {
+            self.open_jobs.insert(key);
+        } else {
+            self.open_jobs.remove(&key);
         }
     }
 
@@ -203,5 +245,6 @@ impl Core {
         let worker = book.worker;
         accounts.pay(submitter, worker, amounts, direction);
         accounts.change_held(submitter, before, job.held(pay.stage));
+        self.note_open(pay.job);
     }
 }

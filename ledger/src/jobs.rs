@@ -12,6 +12,10 @@ pub(crate) struct Job {
     /// Whether the `Reserve` is effective in the held set.
     pub(crate) is_effective: bool,
     pub(crate) stages: Vec<StageBook>,
+    /// Ok releases of its submitter's log, all branches.
+    pub(crate) releases: Vec<Ix>,
+    /// Effective ones among them.
+    pub(crate) releases_effective: u32,
 }
 
 /// One stage of a job.
@@ -46,16 +50,23 @@ impl Job {
             submitter,
             is_effective: false,
             stages: split.stages.iter().map(stage).collect(),
+            releases: Vec::new(),
+            releases_effective: 0,
         }
     }
 
     /// What of a stage's hold still stands.
     pub(crate) fn held(&self, stage: usize) -> Ugft {
+        let stands = self.is_effective && self.releases_effective == 0;
         match self.stages.get(stage) {
-            Some(book) if self.is_effective && book.finals_effective == 0 => {
-                book.hold.less(book.burned)
-            }
+            Some(book) if stands && book.finals_effective == 0 => book.hold.less(book.burned),
             _ => Ugft::ZERO,
         }
+    }
+
+    /// What of all holds still stands.
+    pub(crate) fn held_total(&self) -> Ugft {
+        let held = (0..self.stages.len()).map(|stage| self.held(stage).0);
+        Ugft(held.fold(0, u64::saturating_add))
     }
 }

@@ -6,6 +6,7 @@
 use crate::amount::{Balance, Ugft};
 use crate::core::{Core, Pay};
 use crate::facts::{Facts, FrontierFacts, ReserveFacts};
+use crate::graph::Ix;
 use crate::outcome::Reason;
 use crate::past::Past;
 use crate::spending::LogMoney;
@@ -19,6 +20,8 @@ pub(crate) struct Verdict {
     pub(crate) available: Option<Balance>,
     /// For a right `Frontier`: what it claims in all.
     pub(crate) pay: Option<Pay>,
+    /// For a right `Release`: the job, and what it frees.
+    pub(crate) release: Option<(Ix, Ugft)>,
 }
 
 impl Verdict {
@@ -27,6 +30,7 @@ impl Verdict {
             result,
             available: None,
             pay: None,
+            release: None,
         }
     }
 
@@ -55,9 +59,15 @@ pub(crate) fn judge(
         Facts::Reserve(reserve) => judge_reserve(core, reserve, money),
         Facts::Frontier(frontier) => match judge_frontier(core, author, frontier, past, money) {
             Ok(pay) => Verdict {
-                result: Ok(()),
-                available: None,
                 pay: Some(pay),
+                ..Verdict::of(Ok(()))
+            },
+            Err(reason) => Verdict::inert(reason),
+        },
+        Facts::Release(job) => match core.judge_release(job, past, money) {
+            Ok(release) => Verdict {
+                release: Some(release),
+                ..Verdict::of(Ok(()))
             },
             Err(reason) => Verdict::inert(reason),
         },
@@ -144,7 +154,7 @@ fn judge_frontier(
     if facts.completion_done() > reserve.terms.completion_tokens_max {
         return Err(Reason::CompletionAbove);
     }
-    if money.stage(job).is_final {
+    if money.is_final(job) {
         return Err(Reason::AfterFinal);
     }
     let gross = split

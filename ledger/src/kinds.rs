@@ -8,12 +8,14 @@ mod admit;
 mod equivocation;
 mod frontier;
 mod model;
+mod release;
 mod reserve;
 
 pub use admit::Admit;
 pub use equivocation::{Equivocation, EquivocationError, Proof};
 pub use frontier::Frontier;
 pub use model::Model;
+pub use release::Release;
 pub use reserve::Reserve;
 
 use talkoot_protocol::codec::{self, DecodeError};
@@ -31,6 +33,8 @@ pub const WITNESS: u16 = 4;
 pub const EQUIVOCATION: u16 = 5;
 /// A model card.
 pub const MODEL: u16 = 6;
+/// Ends the holds of a job whose deadline has passed.
+pub const RELEASE: u16 = 7;
 
 /// The name of a kind, for listings.
 #[must_use]
@@ -42,6 +46,7 @@ pub const fn name(kind: u16) -> &'static str {
         WITNESS => "witness",
         EQUIVOCATION => "equivocation",
         MODEL => "model",
+        RELEASE => "release",
         _ => "unknown",
     }
 }
@@ -61,6 +66,8 @@ pub enum Payload {
     Equivocation(Equivocation),
     /// Kind [`MODEL`].
     Model(Model),
+    /// Kind [`RELEASE`].
+    Release(Release),
 }
 
 impl Payload {
@@ -74,6 +81,7 @@ impl Payload {
             Self::Witness => WITNESS,
             Self::Equivocation(_) => EQUIVOCATION,
             Self::Model(_) => MODEL,
+            Self::Release(_) => RELEASE,
         }
     }
 
@@ -87,6 +95,7 @@ impl Payload {
             Self::Witness => Vec::new(),
             Self::Equivocation(pair) => codec::encode(pair),
             Self::Model(model) => codec::encode(model),
+            Self::Release(release) => codec::encode(release),
         }
     }
 
@@ -110,6 +119,7 @@ impl Payload {
             WITNESS => return Err(DecodeError::Trailing(bytes.len())),
             EQUIVOCATION => Self::Equivocation(codec::decode(bytes, LIMIT)?),
             MODEL => Self::Model(codec::decode(bytes, LIMIT)?),
+            RELEASE => Self::Release(codec::decode(bytes, LIMIT)?),
             _ => return Ok(None),
         }))
     }

@@ -106,6 +106,19 @@ pub enum Reason {
     /// The card does not decode.
     #[error("malformed model card")]
     MalformedCard = 31,
+    /// The submitter has released the job without this frontier in its past,
+    /// and it is not confirmed.
+    #[error("the job was released before founders saw this frontier")]
+    Released = 32,
+    /// A release of what is no ok `Reserve` of the author's own log.
+    #[error("the job is not an ok reserve of this log")]
+    NotOwnJob = 33,
+    /// Too few founders claim that the job's deadline has passed.
+    #[error("founders with more than two thirds of the lines do not say that the deadline is over")]
+    NotDue = 34,
+    /// The log has released the job before.
+    #[error("the job was released before")]
+    ReleasedBefore = 35,
 }
 
 impl Reason {
@@ -143,6 +156,11 @@ pub enum Outcome {
         earned: Ugft,
         /// Whether it frees the rest of the hold.
         is_final: bool,
+    },
+    /// The holds of a job have ended.
+    Released {
+        /// What no stage can be paid any more and no final frontier had freed.
+        freed: Ugft,
     },
 }
 
@@ -206,6 +224,11 @@ impl Outcome {
                 tag: 4,
                 amounts: [burned.0, earned.0],
                 is_final,
+                ..plain
+            },
+            Self::Released { freed } => Digested {
+                tag: 5,
+                amounts: [freed.0, 0],
                 ..plain
             },
         };

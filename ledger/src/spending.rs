@@ -1,10 +1,10 @@
 //! What an author may spend: the money side of one log.
 //!
 //! available = line + lines received + own earnings − own burned and held −
-//! lines passed on, as of one entry. Earnings and received lines count only
-//! when the `Reserve` or `Admit` behind them, and a freed hold only when the
+//! lines passed on, as of one entry. Earnings count only when the `Frontier`
+//! that pays them, lines received when the `Admit`, and a freed hold when the
 //! final `Frontier` that frees it, is confirmed in the past of the spending
-//! entry. Along one log the past only grows, so what once counted stays counted
+//! entry; what the own log has released is free at once. Along one log the past only grows, so what once counted stays counted
 //! and is kept as a sum; the rest is looked at again.
 
 use crate::amount::{Balance, Ugft};
@@ -16,15 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use talkoot_protocol::Wallet;
 
 /// What a log says of one job in which its author is a stage.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct OwnStage {
     /// The most among its ok frontiers.
-    pub(crate) gross: Ugft,
-    earned: Ugft,
+    gross: Ugft,
     /// Whether it has said its last word.
-    pub(crate) is_final: bool,
-    /// Whether the earnings count.
-    is_counted: bool,
+    is_final: bool,
+    /// What counts of the earnings.
+    counted: Ugft,
+    /// Ok frontiers that do not count yet, oldest first, each with the most
+    /// earned up to it.
+    open: Vec<(Ix, Ugft)>,
 }
 
 /// The money side of a log up to and including its entry `tip`.
@@ -46,6 +48,7 @@ pub(crate) struct LogMoney {
     passed_on: Balance,
     offers: BTreeSet<(Wallet, u64)>,
     reserves: BTreeSet<Ix>,
+    released: BTreeSet<Ix>,
 }
 
 impl LogMoney {
@@ -65,6 +68,7 @@ impl LogMoney {
             passed_on: Balance::ZERO,
             offers: BTreeSet::new(),
             reserves: BTreeSet::new(),
+            released: BTreeSet::new(),
         }
     }
 
@@ -92,9 +96,21 @@ impl LogMoney {
         self.reserves.contains(&ix)
     }
 
-    /// What this log says of a job as a stage of it.
-    pub(crate) fn stage(&self, job: Ix) -> OwnStage {
-        self.stages.get(&job).copied().unwrap_or_default()
+    /// Whether this log has released an own job.
+    pub(crate) fn has_released(&self, job: Ix) -> bool {
+        self.released.contains(&job)
+    }
+
+    /// The most that this log claims of a job as a stage of it.
+    pub(crate) fn claimed(&self, job: Ix) -> Ugft {
+        self.stages
+            .get(&job)
+            .map_or(Ugft::ZERO, |stage| stage.gross)
+    }
+
+    /// Whether this log has said its last word about a job.
+    pub(crate) fn is_final(&self, job: Ix) -> bool {
+        self.stages.get(&job).is_some_and(|stage| stage.is_final)
     }
 
     /// Counts what is confirmed in `past`, which holds all pasts before.
@@ -109,19 +125,7 @@ impl LogMoney {
                 self.received = self.received.plus(*line);
             }
         }
-        let confirmed: Vec<Ix> = self
-            .earnings_open
-            .iter()
-            .copied()
-            .filter(|&job| core.is_confirmed(job, cut))
-            .collect();
-        for job in confirmed {
-            self.earnings_open.remove(&job);
-            if let Some(stage) = self.stages.get_mut(&job) {
-                stage.is_counted = true;
-                self.earned = self.earned.plus(stage.earned);
-            }
-        }
+        self.settle_earnings(core, cut);
         // A stage whose log holds two final frontiers may free the same hold
         // twice; the least counts, so those are looked at again.
         let contested = core
@@ -138,6 +142,33 @@ impl LogMoney {
         for key in looked_at {
             self.settle_hold(core, past, key);
         }
+    }
+
+    /// Counts the newest confirmed frontier of each job: who confirms it
+    /// confirms those before it in the log.
+    fn settle_earnings(&mut self, core: &Core, cut: Cut<'_>) {
+        let Self {
+            stages,
+            earnings_open,
+            earned,
+            ..
+        } = self;
+        earnings_open.retain(|job| {
+            let Some(stage) = stages.get_mut(job) else {
+                return false;
+            };
+            let newest = stage
+                .open
+                .iter()
+                .rposition(|&(ix, _)| core.is_confirmed(ix, cut));
+            if let Some(position) = newest {
+                let counted = stage.open.drain(..=position).next_back();
+                let counted = counted.map_or(stage.counted, |(_, earned)| earned);
+                *earned = earned.plus(counted.less(stage.counted));
+                stage.counted = counted;
+            }
+            !stage.open.is_empty()
+        });
     }
 
     fn settle_hold(&mut self, core: &Core, past: &Past, key: (Ix, usize)) {
@@ -182,19 +213,34 @@ impl LogMoney {
             Facts::Admit { line, .. } if is_ok => self.passed_on = self.passed_on.plus(*line),
             Facts::Frontier(frontier) if is_ok => {
                 let Some(pay) = record.pay else { return };
-                let stage = self.stages.entry(pay.job).or_insert_with(|| {
-                    self.earnings_open.insert(pay.job);
-                    OwnStage::default()
-                });
-                if pay.gross > stage.gross {
-                    if stage.is_counted {
-                        self.earned = self.earned.plus(pay.earned.less(stage.earned));
-                    }
-                    (stage.gross, stage.earned) = (pay.gross, pay.earned);
-                }
+                let stage = self.stages.entry(pay.job).or_default();
+                stage.gross = stage.gross.max(pay.gross);
                 stage.is_final |= frontier.frontier.is_final;
+                // What is earned grows with the gross, so the last has the most.
+                let before = stage.open.last().map_or(stage.counted, |last| last.1);
+                if pay.earned > before {
+                    stage.open.push((ix, pay.earned));
+                    self.earnings_open.insert(pay.job);
+                }
+            }
+            Facts::Release(_) => {
+                if let Some(release) = &record.release {
+                    self.release(core, ix, release.0);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// Frees what no stage can be paid any more: what the release shuts out is
+    /// never confirmed.
+    fn release(&mut self, core: &Core, ix: Ix, job: Ix) {
+        self.released.insert(job);
+        let past = &core.graph().node(ix).past;
+        for (&(_, stage), hold) in self.holds.range_mut((job, 0)..=(job, usize::MAX)) {
+            let left = core.claimed_by_stage(past, job, stage).min(*hold);
+            self.held = self.held.without(Balance::from(hold.less(left)));
+            *hold = left;
         }
     }
 }

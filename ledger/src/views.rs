@@ -53,7 +53,7 @@ pub struct AccountView {
     pub line: Balance,
     /// Held for running jobs.
     pub held: Balance,
-    /// Earned, but the job is not confirmed: not to be spent yet.
+    /// Earned, but the frontier is not confirmed: not to be spent yet.
     pub pending: Ugft,
 }
 
@@ -109,6 +109,11 @@ pub struct JobView {
     pub commons: Ugft,
     /// Still held.
     pub held: Ugft,
+    /// The release that ended its holds, if one has effect.
+    pub released_by: Option<Hash>,
+    /// The time from which on a founder's witness says that it is over,
+    /// milliseconds since 1970.
+    pub over_from_ms: u64,
 }
 
 /// A log with two entries at one number.
@@ -302,21 +307,27 @@ impl Ledger {
             .collect()
     }
 
-    /// Earnings whose job is not confirmed yet, by wallet.
+    /// Earnings whose frontier is not confirmed yet, by wallet.
     fn unconfirmed_earnings(&self) -> BTreeMap<Wallet, u64> {
         let mut earnings: BTreeMap<Wallet, u64> = BTreeMap::new();
-        let earning = |stage: &&crate::jobs::StageBook| stage.earned > Ugft::ZERO;
-        for (&job, book) in &self.core.jobs {
-            if book.stages.iter().any(|stage| earning(&stage))
-                && !self.core.is_confirmed(job, Cut::All)
-            {
-                for stage in book.stages.iter().filter(earning) {
+        for book in self.core.jobs.values() {
+            for stage in book.stages.iter().filter(|stage| stage.earned > Ugft::ZERO) {
+                let pending = stage.earned.less(self.confirmed_earnings(stage));
+                if pending > Ugft::ZERO {
                     let sum = earnings.entry(stage.worker).or_default();
-                    *sum = sum.saturating_add(stage.earned.0);
+                    *sum = sum.saturating_add(pending.0);
                 }
             }
         }
         earnings
+    }
+
+    /// The most earned among a stage's confirmed frontiers.
+    fn confirmed_earnings(&self, stage: &crate::jobs::StageBook) -> Ugft {
+        let frontiers = stage.frontiers.iter();
+        let confirmed = frontiers.filter(|&&ix| self.core.is_confirmed(ix, Cut::All));
+        let earned = confirmed.filter_map(|&ix| self.core.record(ix).pay.map(|pay| pay.earned));
+        earned.max().unwrap_or(Ugft::ZERO)
     }
 
     fn account_with(&self, wallet: Wallet, pending: &BTreeMap<Wallet, u64>) -> AccountView {
@@ -405,8 +416,21 @@ impl Ledger {
             earned,
             commons: burned.less(earned),
             held: total(|stage| stage.held),
+            released_by: self.released_by(ix),
+            over_from_ms: self.core.claim_from_ms(ix),
             stages,
         })
+    }
+
+    fn released_by(&self, job: Ix) -> Option<Hash> {
+        let releases = self
+            .core
+            .jobs
+            .get(&job)
+            .map_or(&[][..], |job| &job.releases);
+        let effective = |&&ix: &&Ix| self.core.record(ix).outcome.is_effective();
+        let first = releases.iter().find(effective);
+        first.map(|&ix| self.core.graph().node(ix).id)
     }
 
     fn stage_views(&self, job: Ix, reserve: &ReserveFacts) -> Vec<StageView> {
@@ -538,6 +562,13 @@ impl Ledger {
                 entries: author.at_seq(seq).map(|ix| graph.node(ix).id).collect(),
             })
             .collect()
+    }
+
+    /// Whether an author is proven to have signed two entries at one number.
+    #[must_use]
+    pub fn is_forked(&self, author: Wallet) -> bool {
+        let log = self.core.graph().log(&author);
+        log.is_some_and(|log| log.fork_seq().is_some()) || self.core.proven.contains(&author)
     }
 
     /// Authors proven to have signed two entries at one number: by both entries

@@ -11,7 +11,7 @@ use common::history::{self, History};
 use common::oracle::{Fold, Set, bits};
 use common::{Rng, seeds};
 use std::collections::BTreeMap;
-use talkoot_ledger::{Admission, Balance, Ledger, Outcome, Source, id_of};
+use talkoot_ledger::{Admission, Balance, Ledger, Outcome, Reason, Source, id_of};
 use talkoot_protocol::Wallet;
 
 fn wallets(fold: &Fold) -> Vec<Wallet> {
@@ -104,7 +104,7 @@ fn check_laws(history: &History, set: Set, fold: &Fold, before: &mut BTreeMap<us
     }
 }
 
-fn run(seed: u64, stats: &mut [u64; 5]) {
+fn run(seed: u64, stats: &mut [u64; 7]) {
     let mut random = Rng(seed);
     let history = history::write(&mut random, 1, 90);
     let oracle = &history.oracle;
@@ -134,6 +134,12 @@ fn run(seed: u64, stats: &mut [u64; 5]) {
             stats[3] += outcomes()
                 .filter(|o| matches!(o, Outcome::Paid { .. }))
                 .count() as u64;
+            stats[5] += outcomes()
+                .filter(|o| matches!(o, Outcome::Released { .. }))
+                .count() as u64;
+            stats[6] += outcomes()
+                .filter(|o| o.reason() == Some(Reason::Released))
+                .count() as u64;
             stats[4] += outcomes().filter(|o| o.reason().is_some()).count() as u64;
         }
     }
@@ -144,14 +150,16 @@ fn run(seed: u64, stats: &mut [u64; 5]) {
 
 #[test]
 fn random_histories_with_cheaters() {
-    let mut stats = [0; 5];
+    let mut stats = [0; 7];
     let count = seeds(200);
     for seed in 0..count {
         let failed =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, &mut stats)));
         assert!(failed.is_ok(), "SEED={seed}");
     }
-    println!("forks, confirmed, reserved, paid, inert: {stats:?} in {count} histories");
-    let enough = stats.iter().all(|&stat| stat > count);
+    println!(
+        "forks, confirmed, reserved, paid, inert, released, shut out: {stats:?} in {count} histories"
+    );
+    let enough = stats[..5].iter().all(|&stat| stat > count) && stats[5..].iter().all(|&s| s > 0);
     assert!(enough, "the histories exercise too little: {stats:?}");
 }

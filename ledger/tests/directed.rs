@@ -4,10 +4,11 @@
 
 mod common;
 
+use common::agreed::{books, is_confirmed, outcome};
 use common::oracle::Oracle;
 use common::{E, Kit, Rng, seeds, wallet};
 use std::collections::BTreeMap;
-use talkoot_ledger::{Balance, Ledger, Outcome, Reason, Source, Ugft, id_of};
+use talkoot_ledger::{Balance, Ledger, Outcome, Reason, Source, Ugft};
 use talkoot_protocol::Wallet;
 
 fn four() -> Kit {
@@ -19,31 +20,6 @@ fn four() -> Kit {
 
 fn f(i: usize) -> Wallet {
     wallet(["f0", "f1", "f2", "f3"][i])
-}
-
-/// A ledger of these entries, and the oracle's agreement with it.
-fn books(kit: &Kit, entries: &[&E]) -> Ledger {
-    let mut ledger = Ledger::new(kit.genesis.clone());
-    let all: Vec<E> = entries.iter().map(|entry| (*entry).clone()).collect();
-    ledger.admit_batch(all, Source::Own, 0);
-    assert_eq!(ledger.length(), entries.len() as u64, "an entry is missing");
-    let mut oracle = Oracle::new(kit.genesis.clone());
-    let mut order: Vec<&&E> = entries.iter().collect();
-    order.sort_by_key(|entry| entry.lamport);
-    for entry in order {
-        oracle.add((*entry).clone());
-    }
-    let fold = oracle.fold(oracle.all());
-    assert_eq!(ledger.tip(), oracle.tip(oracle.all(), &fold));
-    ledger
-}
-
-fn outcome(ledger: &Ledger, entry: &E) -> Outcome {
-    ledger.view(&id_of(entry)).unwrap().outcome
-}
-
-fn is_confirmed(ledger: &Ledger, entry: &E) -> bool {
-    ledger.is_confirmed(&id_of(entry))
 }
 
 /// A submitter must not spend a hold that a final frontier frees while that

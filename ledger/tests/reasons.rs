@@ -434,8 +434,13 @@ fn earnings_cannot_be_passed_on_as_a_line() {
         .kit
         .frontier(w, None, &[&names, &job], &job, 100, true);
     world.add(&earned);
+    assert_eq!(world.ledger.available(w).0, 0, "not confirmed yet");
+    assert_eq!(world.ledger.account(w).pending, Ugft(100));
+    let seen = world.kit.witness(world.s, Some(&job), &[&earned], 1);
+    world.add(&seen);
     assert_eq!(world.ledger.available(w).0, 100);
-    let admit = world.kit.admit(w, Some(&earned), &[], v, 50);
+    assert_eq!(world.ledger.account(w).pending, Ugft(0));
+    let admit = world.kit.admit(w, Some(&earned), &[&seen], v, 50);
     assert_eq!(world.add(&admit), Outcome::Inert(Reason::AboveLine));
 }
 

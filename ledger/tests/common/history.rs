@@ -6,8 +6,9 @@
 use super::oracle::{Oracle, Set, bits};
 use super::{E, Kit, OfferTerms, Rng, wallet};
 use std::collections::{BTreeMap, BTreeSet};
-use talkoot_ledger::Payload;
-use talkoot_protocol::Wallet;
+use talkoot_ledger::kinds::Release;
+use talkoot_ledger::{HOLD_GRACE_MS, Payload, id_of};
+use talkoot_protocol::{JobId, Wallet};
 
 /// A history and who cheated in it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ struct Writer<'a> {
     tip: BTreeMap<Wallet, usize>,
     hidden: BTreeSet<usize>,
     nonce: u64,
+    /// What a cheating founder says of the time next.
+    lie_ms: Option<u64>,
 }
 
 pub const FOUNDERS: [&str; 4] = ["f0", "f1", "f2", "f3"];
@@ -73,6 +76,7 @@ pub fn write_with(
         everybody,
         hidden: BTreeSet::new(),
         nonce: 0,
+        lie_ms: None,
     };
     let mut idle = 0;
     while writer.history.oracle.entries.len() < length && idle < 1000 {
@@ -165,13 +169,13 @@ impl Writer<'_> {
         refs.truncate(8);
         let refs: Vec<&E> = refs.iter().map(|&i| &oracle.entries[i]).collect();
         let prev = prev.map(|prev| &oracle.entries[prev]);
-        let clock = oracle.entries.len() as u64;
+        let clock_ms = HOLD_GRACE_MS + oracle.entries.len() as u64;
         let mut entry = self
             .history
             .kit
             .entry(me, prev, &refs, payload)
             .into_inner();
-        entry.time_ms = clock;
+        entry.time_ms = self.lie_ms.take().unwrap_or(clock_ms);
         let entry = E::sign(entry, self.history.kit.key(me), self.history.kit.network).unwrap();
         let i = self.history.oracle.add(entry);
         *self.view.get_mut(&me).unwrap() |= self.history.oracle.closure(i);
@@ -215,9 +219,22 @@ impl Writer<'_> {
 
     fn reserve(&mut self, me: Wallet, route: &[(Wallet, u64, OfferTerms)], max: u32) -> Payload {
         let prompt = self.random.between(0, 5);
-        Payload::Reserve(Box::new(
-            self.history.kit.reserve_payload(me, route, prompt, max),
-        ))
+        let mut reserve = self.history.kit.reserve_payload(me, route, prompt, max);
+        // Soon enough that some jobs end by their deadline.
+        let now_ms = self.history.oracle.entries.len() as u64;
+        reserve.deadline_ms = now_ms + u64::from(self.random.between(3, 50));
+        Payload::Reserve(Box::new(reserve))
+    }
+
+    /// A release of an own job, whether due or not.
+    fn release(&mut self, mine: &[usize]) -> Option<Payload> {
+        let jobs = mine.iter().copied();
+        let jobs: Vec<usize> = jobs
+            .filter(|&i| matches!(self.payload(i), Some(Payload::Reserve(_))))
+            .collect();
+        let job = *jobs.get(self.random.below(jobs.len().max(1)))?;
+        let job = JobId(id_of(&self.history.oracle.entries[job]));
+        Some(Payload::Release(Release { job }))
     }
 
     fn payload(&self, i: usize) -> Option<&Payload> {
@@ -355,6 +372,11 @@ impl Writer<'_> {
                 let to = self.random.pick(&cheaters);
                 Some((self.admit(to, &[0, 10, 50, 100]), refs))
             }
+            90..94 => Some((self.release(mine)?, refs)),
+            94..97 => {
+                self.lie_ms = Some(self.random.pick(&[0, u64::MAX]));
+                Some((Payload::Witness, refs))
+            }
             _ => Some((Payload::Witness, refs)),
         }
     }
@@ -407,6 +429,11 @@ impl Writer<'_> {
                 let to = self.random.pick(&everybody);
                 let payload = self.admit(to, &[5, 20]);
                 Some(self.post(me, tip, &tips, &payload))
+            }
+            70..80 => {
+                let mine = self.all_of(me);
+                let payload = self.release(&mine);
+                payload.map(|payload| self.post(me, tip, &tips, &payload))
             }
             _ if self.founders.contains(&me) => Some(self.post(me, tip, &tips, &Payload::Witness)),
             _ => None,

@@ -2,6 +2,7 @@
 //! a naive oracle to compare with.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
+pub mod agreed;
 pub mod history;
 pub mod oracle;
 

@@ -5,7 +5,7 @@
 use super::E;
 use std::collections::{BTreeMap, BTreeSet};
 use talkoot_ledger::kinds::{Frontier, Reserve};
-use talkoot_ledger::{Outcome, Payload, Reason, Ugft, id_of};
+use talkoot_ledger::{HOLD_GRACE_MS, Outcome, Payload, Reason, Ugft, id_of};
 use talkoot_protocol::{Genesis, Hash, HashContext, Wallet};
 
 /// A set of entries.
@@ -119,12 +119,94 @@ impl Oracle {
         if self.genesis.line_ugft(founder) > 0 {
             let seen = self.closure(i);
             for j in bits(seen) {
-                if self.clean(j, seen) && self.paid_job(j).is_none_or(|job| self.clean(job, seen)) {
+                let is_sound = |job| self.clean(job, seen) && !self.is_late(i, j, job);
+                if self.clean(j, seen) && self.paid_job(j).is_none_or(is_sound) {
                     *self.attests[j].entry(founder).or_default() |= 1 << i;
                 }
             }
         }
         i
+    }
+
+    /// Whether an entry says that a job's deadline is over.
+    fn claims_over(&self, c: usize, job: usize) -> bool {
+        let over_ms = self
+            .reserve(job)
+            .unwrap()
+            .deadline_ms
+            .saturating_add(HOLD_GRACE_MS);
+        matches!(self.payloads[c], Some(Payload::Witness))
+            && self.entries[c].time_ms >= over_ms
+            && self.past[c] >> job & 1 == 1
+    }
+
+    /// Whether a founder had said, before it saw a frontier, that its job is
+    /// over.
+    fn is_late(&self, i: usize, frontier: usize, job: usize) -> bool {
+        let own = self.own(i).into_iter();
+        own.filter(|&c| self.claims_over(c, job))
+            .any(|c| self.closure(c) >> frontier & 1 == 0)
+    }
+
+    /// The job of an ok release.
+    fn released_job(&self, i: usize) -> Option<usize> {
+        match &self.payloads[i] {
+            Some(Payload::Release(release)) if self.ok[i].is_ok() => {
+                self.ids.get(&release.job.0).copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an effective release shuts a frontier out.
+    fn shut_out(&self, i: usize, job: usize, set: Set) -> bool {
+        let lacks = |&r: &usize| {
+            self.released_job(r) == Some(job) && self.past[r] >> i & 1 == 0 && self.live(r, set)
+        };
+        bits(set).any(|r| lacks(&r)) && !self.confirmed(i, set)
+    }
+
+    /// The most that a stage claims of a job in a set.
+    fn claimed(&self, job: usize, worker: Wallet, set: Set) -> i128 {
+        let own = bits(set).filter(|&f| self.author(f) == worker && self.paid_job(f) == Some(job));
+        own.map(|f| self.gross(f)).max().unwrap_or(0)
+    }
+
+    /// What a release frees.
+    fn freed(&self, job: usize, past: Set) -> i128 {
+        let is_over = |worker: &Wallet| {
+            bits(past).any(|f| {
+                self.author(f) == *worker
+                    && self.paid_job(f) == Some(job)
+                    && self.frontier(f).unwrap().is_final
+            })
+        };
+        let open = self.foreign(job).into_iter().filter(|w| !is_over(w));
+        open.map(|w| self.hold(job, w) - self.claimed(job, w, past))
+            .sum()
+    }
+
+    fn judge_release(&self, i: usize, job: &Hash) -> Result<(), Reason> {
+        let (past, own) = (self.past[i], self.own(i));
+        let job = self.ids.get(job).copied();
+        let job = job
+            .filter(|job| {
+                own.contains(job) && self.reserve(*job).is_some() && self.ok[*job].is_ok()
+            })
+            .ok_or(Reason::NotOwnJob)?;
+        if own.iter().any(|&o| self.released_job(o) == Some(job)) {
+            return Err(Reason::ReleasedBefore);
+        }
+        let says = |founder: &&talkoot_protocol::Founder| {
+            bits(past).any(|c| self.author(c) == founder.wallet && self.claims_over(c, job))
+        };
+        let founders = self.genesis.founders.iter().filter(says);
+        let have: u128 = founders.map(|f| u128::from(f.line_ugft)).sum();
+        if 3 * have > 2 * self.genesis.lines_ugft() {
+            Ok(())
+        } else {
+            Err(Reason::NotDue)
+        }
     }
 
     pub fn fork_seq(&self, author: Wallet, set: Set) -> Option<u64> {
@@ -155,7 +237,9 @@ impl Oracle {
     fn effective(&self, i: usize, set: Set) -> bool {
         self.ok[i].is_ok()
             && self.live(i, set)
-            && self.paid_job(i).is_none_or(|job| self.effective(job, set))
+            && self
+                .paid_job(i)
+                .is_none_or(|job| self.effective(job, set) && !self.shut_out(i, job, set))
     }
 
     /// The log before an entry.
@@ -272,7 +356,7 @@ impl Oracle {
         }
         let mut best: BTreeMap<usize, i128> = BTreeMap::new();
         for &j in &own {
-            if let Some(job) = self.paid_job(j).filter(|&job| self.confirmed(job, past)) {
+            if let Some(job) = self.paid_job(j).filter(|_| self.confirmed(j, past)) {
                 let most = best.entry(job).or_default();
                 *most = self.gross(j).max(*most);
             }
@@ -288,13 +372,23 @@ impl Oracle {
                     available -= self
                         .foreign(j)
                         .into_iter()
-                        .map(|w| self.still_held(j, w, past))
+                        .map(|w| self.still_held(j, w, past).min(self.left(i, j, w)))
                         .sum::<i128>();
                 }
                 _ => {}
             }
         }
         (available + line, line)
+    }
+
+    /// What a release in the log before an entry leaves of a hold.
+    fn left(&self, i: usize, job: usize, worker: Wallet) -> i128 {
+        let releases = self.own(i).into_iter();
+        releases
+            .filter(|&r| self.released_job(r) == Some(job))
+            .map(|r| self.claimed(job, worker, self.past[r]))
+            .min()
+            .unwrap_or(i128::MAX)
     }
 
     fn still_held(&self, job: usize, worker: Wallet, past: Set) -> i128 {
@@ -314,6 +408,23 @@ impl Oracle {
             }
         }
         hold
+    }
+
+    fn check_offers(&self, reserve: &Reserve, me: Wallet, own: &[usize]) -> Result<(), Reason> {
+        let keys = |reserve: &Reserve| -> BTreeSet<(Wallet, u64)> {
+            let claimed = reserve.offers.iter().map(|offer| offer.claimed());
+            claimed.map(|offer| (offer.worker, offer.nonce)).collect()
+        };
+        let earlier = own.iter().filter_map(|&o| self.reserve(o)).flat_map(keys);
+        let mut offers = reserve.offers.iter();
+        if offers.any(|offer| offer.claimed().submitter != me) {
+            return Err(Reason::OfferSubmitter);
+        }
+        if keys(reserve).is_disjoint(&earlier.collect()) {
+            Ok(())
+        } else {
+            Err(Reason::OfferUsed)
+        }
     }
 
     fn judge(&self, i: usize) -> Result<(), Reason> {
@@ -336,24 +447,7 @@ impl Oracle {
                 }
             }
             Some(Payload::Reserve(reserve)) => {
-                let keys = |reserve: &Reserve| -> BTreeSet<(Wallet, u64)> {
-                    reserve
-                        .offers
-                        .iter()
-                        .map(|o| (o.claimed().worker, o.claimed().nonce))
-                        .collect()
-                };
-                let earlier = own.iter().filter_map(|&o| self.reserve(o)).flat_map(keys);
-                if reserve
-                    .offers
-                    .iter()
-                    .any(|offer| offer.claimed().submitter != me)
-                {
-                    return Err(Reason::OfferSubmitter);
-                }
-                if !keys(reserve).is_disjoint(&earlier.collect()) {
-                    return Err(Reason::OfferUsed);
-                }
+                self.check_offers(reserve, me, &own)?;
                 if self.available(i).0 < self.cap(i) {
                     Err(Reason::TooLittle)
                 } else {
@@ -385,6 +479,7 @@ impl Oracle {
                     Ok(())
                 }
             }
+            Some(Payload::Release(release)) => self.judge_release(i, &release.job.0),
             Some(Payload::Witness | Payload::Equivocation(_) | Payload::Model(_)) => Ok(()),
         }
     }
@@ -413,8 +508,11 @@ impl Oracle {
                 }
             }
             Payload::Frontier(frontier) => {
-                if !self.effective(i, set) {
+                if !self.effective(self.job(i).unwrap(), set) {
                     return Outcome::Inert(Reason::ReserveFork);
+                }
+                if self.shut_out(i, self.job(i).unwrap(), set) {
+                    return Outcome::Inert(Reason::Released);
                 }
                 let (job, me) = (self.job(i).unwrap(), self.author(i));
                 let same = |&o: &usize| self.paid_job(o) == Some(job) && self.author(o) == me;
@@ -432,6 +530,12 @@ impl Oracle {
                     burned: amount(now - most),
                     earned: amount(self.earned(job, me, now) - self.earned(job, me, most)),
                     is_final: frontier.is_final,
+                }
+            }
+            Payload::Release(_) => {
+                let freed = self.freed(self.released_job(i).unwrap(), self.past[i]);
+                Outcome::Released {
+                    freed: Ugft(u64::try_from(freed).unwrap()),
                 }
             }
             Payload::Witness | Payload::Equivocation(_) | Payload::Model(_) => Outcome::Noted,
@@ -475,11 +579,15 @@ impl Oracle {
                 _ => {}
             }
         }
+        let released: BTreeSet<usize> = bits(set)
+            .filter(|i| matches!(fold.outcomes[i], Outcome::Released { .. }))
+            .filter_map(|i| self.released_job(i))
+            .collect();
         for i in bits(set).filter(|i| matches!(fold.outcomes[i], Outcome::Reserved { .. })) {
             for worker in self.foreign(i) {
                 let paid = fold.stages.get(&(i, worker)).map_or(0, |stage| stage.0);
                 assert!(paid <= self.hold(i, worker), "more was paid than held");
-                if !finals.contains(&(i, worker)) {
+                if !finals.contains(&(i, worker)) && !released.contains(&i) {
                     *fold.held.entry(self.author(i)).or_default() += self.hold(i, worker) - paid;
                 }
             }

@@ -1,7 +1,8 @@
-//! Law: a late entry changes no outcome but those of an unconfirmed fork.
+//! Law: a late entry changes no outcome but those of an unconfirmed fork, and
+//! of an unconfirmed frontier that a release of its job lacks.
 
 use crate::common::is_enough;
-use crate::common::oracle::Oracle;
+use crate::common::oracle::{Oracle, bits};
 use crate::walk::{Step, walk};
 use talkoot_ledger::Payload;
 
@@ -24,6 +25,20 @@ fn is_unconfirmed_fork(step: &Step<'_>, i: usize) -> bool {
     is_forked && !oracle.confirmed(i, step.set_before)
 }
 
+/// Whether somebody released the job without this frontier in the release's
+/// past, and the frontier was not confirmed before.
+fn is_outside_a_release(step: &Step<'_>, i: usize) -> bool {
+    let oracle = &step.history.oracle;
+    let is_release = |r: usize| match &oracle.payloads[r] {
+        Some(Payload::Release(release)) => {
+            oracle.ids.get(&release.job.0).copied() == job(oracle, i)
+        }
+        _ => false,
+    };
+    let mut releases = bits(step.set).filter(|&r| is_release(r));
+    releases.any(|r| oracle.past[r] >> i & 1 == 0) && !oracle.confirmed(i, step.set_before)
+}
+
 #[test]
 fn a_late_entry_changes_no_outcome_but_those_of_an_unconfirmed_fork() {
     let (mut changed, mut late) = (0_u64, 0_u64);
@@ -37,7 +52,8 @@ fn a_late_entry_changes_no_outcome_but_those_of_an_unconfirmed_fork() {
             }
             changed += 1;
             let is_allowed = is_unconfirmed_fork(step, i)
-                || job(oracle, i).is_some_and(|job| is_unconfirmed_fork(step, job));
+                || job(oracle, i).is_some_and(|job| is_unconfirmed_fork(step, job))
+                || job(oracle, i).is_some() && is_outside_a_release(step, i);
             assert!(is_allowed, "entry {i} went from {was:?} to {is:?}");
         }
     });
