@@ -5,11 +5,11 @@
 //! gossip is dropped and requests are answered "busy", and the next sync or
 //! announcement makes up for it. [`ControlPlane`] owns them all.
 
+mod duties;
 mod entries;
 mod presence;
 mod routing;
 mod sync;
-mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -133,7 +133,7 @@ impl ControlPlane {
             tokio::spawn(entries::admit(shared.clone(), entries_in)),
             tokio::spawn(entries::spread(shared.clone(), sync.clone())),
             tokio::spawn(sync::run(shared.clone(), sync, sync_in)),
-            tokio::spawn(witness::run(Arc::clone(&shared.ctx))),
+            tokio::spawn(duties::run(Arc::clone(&shared.ctx))),
             tokio::spawn(
                 presence::Task::new(shared.clone(), describe, presence)
                     .run(presence_in, announce_now),

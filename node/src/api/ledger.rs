@@ -53,7 +53,7 @@ pub struct BalancesView {
 /// What an entry came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeView {
-    /// `inert`, `noted`, `admitted`, `reserved` or `paid`.
+    /// `inert`, `noted`, `admitted`, `reserved`, `paid` or `released`.
     pub name: String,
     /// For an inert one: the reason's number.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -79,6 +79,9 @@ pub struct OutcomeView {
     /// For a payment: whether it frees the rest of the hold.
     #[serde(rename = "final", skip_serializing_if = "Option::is_none", default)]
     pub is_final: Option<bool>,
+    /// For a release: what no stage can be paid any more, µGFT.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub freed_ugft: Option<u64>,
 }
 
 /// One ledger entry.
@@ -463,6 +466,11 @@ pub struct JobView {
     pub price_ugft_per_token: u64,
     /// When the submitter gives up, milliseconds since 1970.
     pub deadline_ms: u64,
+    /// From when on a founder's witness says that it is over, milliseconds
+    /// since 1970.
+    pub over_from_ms: u64,
+    /// The release that ended its holds, if one has effect.
+    pub released_by: Option<String>,
     /// The job it carries on.
     pub continues: Option<String>,
     /// What the `Reserve` came to.

@@ -201,6 +201,10 @@ impl StageCore {
                 };
                 self.on_neighbour_lost(next, now_us);
             }
+            StageEvent::Expired => {
+                let reason = "the deadline of the job's reserve has passed";
+                self.fail(self.setup.index, FailCode::Timeout, reason, now_us);
+            }
             StageEvent::Shutdown => {
                 let reason = "the node is stopping";
                 self.fail(self.setup.index, FailCode::Shutdown, reason, now_us);

@@ -29,8 +29,10 @@ use tokio::sync::{oneshot, watch};
 
 /// How long a stage may take to answer a request for an offer.
 const OFFER_WAIT: Duration = Duration::from_secs(8);
-/// How long a reservation says it lasts, beyond any job of today.
-const RESERVE_MS: u64 = 600_000;
+/// How long a reservation lasts at least, and for each token that it may come
+/// to: its stages stop then, and a little later what it holds is free.
+const RESERVE_MS: u64 = 3_600_000;
+const RESERVE_MS_PER_TOKEN: u64 = 2_000;
 
 /// A stage with its control stream.
 #[derive(Debug)]
@@ -264,6 +266,12 @@ async fn ask_offer(
     }
 }
 
+fn lasts_ms(request: &JobRequest) -> u64 {
+    let tokens =
+        u64::from(prompt_tokens(request)).saturating_add(u64::from(request.completion_tokens_max));
+    RESERVE_MS.saturating_add(tokens.saturating_mul(RESERVE_MS_PER_TOKEN))
+}
+
 /// Signs the order: a `Reserve` in the ledger, or a free job.
 async fn place_order(
     host: &Host,
@@ -278,7 +286,7 @@ async fn place_order(
             prompt_tokens: prompt_tokens(request),
             completion_tokens_max: request.completion_tokens_max,
             price_ugft_per_token: price(host, request)?,
-            deadline_ms: now_ms.saturating_add(RESERVE_MS),
+            deadline_ms: now_ms.saturating_add(lasts_ms(request)),
             continues: None,
             offers: offers.into_iter().map(Signed::from).collect(),
         };

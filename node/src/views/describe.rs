@@ -21,6 +21,7 @@ pub(super) fn effect(outcome: &Outcome) -> String {
             let last = if *is_final { ", final" } else { "" };
             format!("burns {burned}, earns {earned}{last}")
         }
+        Outcome::Released { freed } => format!("frees {freed}"),
     }
 }
 
@@ -32,6 +33,7 @@ pub(super) const fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Admitted { .. } => "admitted",
         Outcome::Reserved { .. } => "reserved",
         Outcome::Paid { .. } => "paid",
+        Outcome::Released { .. } => "released",
     }
 }
 
@@ -61,6 +63,7 @@ pub(super) fn outcome(outcome: &Outcome) -> OutcomeView {
             view.earned_ugft = Some(earned.0);
             view.is_final = Some(*is_final);
         }
+        Outcome::Released { freed } => view.freed_ugft = Some(freed.0),
     }
     view
 }
@@ -108,21 +111,32 @@ fn describe_payload(author: Wallet, payload: &Payload, outcome: &Outcome) -> (St
         }
         Payload::Witness => (format!("{author} has seen what it cites"), json!({})),
         Payload::Equivocation(pair) => describe_pair(&author, pair),
-        Payload::Model(model) => match ModelCard::decode(&model.card) {
-            Ok(card) => (
-                format!(
-                    "{author} describes model {} ({})",
-                    card.name,
-                    card.id().short()
-                ),
-                json!({ "model": card.id().to_string(), "name": card.name, "family": card.family,
-                        "layers": card.shape.layers, "dtype": card.dtype.name() }),
+        Payload::Model(model) => describe_model(&author, model),
+        Payload::Release(release) => (
+            format!(
+                "{author} ends the holds of job {}, whose deadline has passed",
+                release.job.short()
             ),
-            Err(error) => (
-                format!("{author} describes no model"),
-                json!(error.to_string()),
+            json!({ "job": release.job.to_string() }),
+        ),
+    }
+}
+
+fn describe_model(author: &str, model: &kinds::Model) -> (String, Value) {
+    match ModelCard::decode(&model.card) {
+        Ok(card) => (
+            format!(
+                "{author} describes model {} ({})",
+                card.name,
+                card.id().short()
             ),
-        },
+            json!({ "model": card.id().to_string(), "name": card.name, "family": card.family,
+                    "layers": card.shape.layers, "dtype": card.dtype.name() }),
+        ),
+        Err(error) => (
+            format!("{author} describes no model"),
+            json!(error.to_string()),
+        ),
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) fn job(ledger: &Ledger, asked: &str) -> Result<JobView, AskError> {
         completion_tokens_max: terms.completion_tokens_max,
         price_ugft_per_token: terms.price_ugft_per_token,
         deadline_ms: terms.deadline_ms,
+        over_from_ms: job.over_from_ms,
+        released_by: job.released_by.map(|id| id.to_string()),
         continues: terms.continues.map(|job| job.to_string()),
         effect: effect(&job.outcome),
         confirmed: job.is_confirmed,
@@ -86,6 +88,9 @@ fn divy(receipt: &Receipt) -> DivyView {
 fn state(job: &views::JobView) -> &'static str {
     if !job.outcome.is_effective() {
         return "inert";
+    }
+    if job.released_by.is_some() {
+        return "released";
     }
     let mut foreign = job.stages.iter().filter(|stage| !stage.is_own);
     if foreign.all(|stage| stage.is_final) {

@@ -101,6 +101,8 @@ pub enum StageEvent {
     SubmitterLost,
     /// The node stops.
     Shutdown,
+    /// The deadline of the job's `Reserve` has passed.
+    Expired,
     /// Time passed.
     Tick,
 }

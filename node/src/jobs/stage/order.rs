@@ -18,6 +18,8 @@ use talkoot_protocol::{JobId, Offer, Signed, Verified, Wallet};
 /// ledger that may be a moment behind.
 const RATE_RETRY: Duration = Duration::from_millis(200);
 const RATE_TRIES: u32 = 10;
+/// A reserve's deadline is farther away than this when a stage begins.
+const DEADLINE_MS_MIN: u64 = 60_000;
 /// A free job's order is younger than this.
 const FREE_AGE_MS: u64 = 60_000;
 
@@ -28,7 +30,8 @@ pub(super) struct Accepted {
     pub(super) index: usize,
     pub(super) served: Arc<ServedModel>,
     pub(super) slot: SessionSlot,
-    pub(super) is_reserved: bool,
+    /// For a job with a `Reserve`: when it is over, milliseconds since 1970.
+    pub(super) deadline_ms: Option<u64>,
 }
 
 /// Judges an `Open` from `submitter`.
@@ -45,10 +48,10 @@ pub(super) async fn accept(
         .ok_or_else(|| Refusal::new(FailCode::Protocol, "the stage is another wallet"))?;
     let served = served(host, open.model, range)?;
     check_numbers(open, &served)?;
-    let (job, slot, is_reserved) = match &open.order {
+    let (job, slot, deadline_ms) = match &open.order {
         JobOrder::Free(order) => {
             let job = accept_free(host, submitter, open, order)?;
-            (job, served.worker.reserve()?, false)
+            (job, served.worker.reserve()?, None)
         }
         JobOrder::Reserved(_) if !host.genesis.policy.accounting => {
             let reason = "accounting is off in this network; order the job free";
@@ -58,7 +61,7 @@ pub(super) async fn accept(
             let view = host.ledger.order(entry.clone()).await?;
             let slot = accept_reserved(host, submitter, open, &view)?;
             check_colleagues(host, open, &served, &view).await?;
-            (view.job, slot, true)
+            (view.job, slot, Some(view.reserve.deadline_ms))
         }
     };
     let shape = JobShape {
@@ -82,7 +85,7 @@ pub(super) async fn accept(
         index,
         served,
         slot,
-        is_reserved,
+        deadline_ms,
     })
 }
 
@@ -176,6 +179,11 @@ fn accept_reserved(
             view.exposure_ugft, host.limits.exposure_ugft
         );
         return Err(Refusal::new(FailCode::Credit, reason));
+    }
+    if reserve.deadline_ms < crate::clock::now_ms().saturating_add(DEADLINE_MS_MIN) {
+        return Err(refused(
+            "the reserve's deadline is too near: founders may say that the job is over before it is paid",
+        ));
     }
     let own = reserve.offers.get(usize::from(open.index));
     own.and_then(|offer| host.nonces.take(offer.claimed().nonce, submitter))

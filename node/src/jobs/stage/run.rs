@@ -30,6 +30,8 @@ use tokio::task::JoinHandle;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the final `Frontier` may take.
 const POST_WAIT: Duration = Duration::from_secs(10);
+/// The longest time until a deadline that is waited for: 30 days.
+const EXPIRY_MS_MAX: u64 = 30 * 86_400_000;
 
 /// A data stream that comes in.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub(super) struct StageRun {
     tokens: Option<Outbox>,
     posting: Option<JoinHandle<()>>,
     is_stopping: bool,
+    /// When the job's `Reserve` is over.
+    expires_at: Option<tokio::time::Instant>,
 }
 
 impl StageRun {
@@ -107,7 +111,7 @@ impl StageRun {
             index,
             served,
             slot,
-            is_reserved,
+            deadline_ms,
         } = accept(host, submitter, &open).await?;
         let count = shape.count();
         let is_last = index.saturating_add(1) == count;
@@ -141,8 +145,13 @@ impl StageRun {
             arithmetic: served.arithmetic,
             prompt_ids: open.prompt_ids,
             stop_ids: open.stop_ids,
-            is_reserved,
+            is_reserved: deadline_ms.is_some(),
         };
+        let expires_at = deadline_ms.map(|deadline_ms| {
+            let left_ms = deadline_ms.saturating_sub(crate::clock::now_ms());
+            // Days are enough for any job, and no timer overflows.
+            crate::clock::timer() + Duration::from_millis(left_ms.min(EXPIRY_MS_MAX))
+        });
         Ok(Self {
             core: StageCore::new(setup, host.now_us()),
             host: Arc::clone(host),
@@ -157,6 +166,7 @@ impl StageRun {
             tokens,
             posting: None,
             is_stopping: false,
+            expires_at,
         })
     }
 
@@ -240,6 +250,10 @@ impl StageRun {
                 self.is_stopping = true;
                 Some(StageEvent::Shutdown)
             }
+            () = expiry(self.expires_at) => {
+                self.expires_at = None;
+                Some(StageEvent::Expired)
+            }
             () = tokio::time::sleep(wait) => Some(StageEvent::Tick),
         }
     }
@@ -317,6 +331,14 @@ async fn flush(outbox: &mut Option<Outbox>) -> std::io::Result<()> {
     match outbox {
         Some(outbox) if !outbox.is_empty() => outbox.flush().await,
         _ => std::future::pending().await,
+    }
+}
+
+/// Ends at that moment; never, without one.
+async fn expiry(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
