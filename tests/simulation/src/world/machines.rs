@@ -137,7 +137,7 @@ impl World {
         }
         let (ledger, me) = (books.ledger(), node.wallet);
         let proofs = ledger.equivocations_due();
-        let is_due = !ledger.witness_due(me).is_empty();
+        let is_due = ledger.is_witness_due(me, now_ms);
         for proof in proofs {
             self.author(who, Draft::new(&proof, now_ms))?;
         }
