@@ -477,7 +477,8 @@ pub struct JobView {
     pub effect: String,
     /// Whether it is confirmed.
     pub confirmed: bool,
-    /// `open`, `done` (every foreign stage said its last word) or `inert`.
+    /// `open`, `done` (every foreign stage said its last word), `released` or
+    /// `inert`.
     pub state: String,
     /// (prompt + completion maximum) · price, µGFT.
     pub cap_ugft: u64,

@@ -106,7 +106,7 @@ fn terms(view: &JobView) -> String {
     );
     line("deadline", format!("{} UTC", units::utc(view.deadline_ms)));
     if let Some(release) = &view.released_by {
-        line("released", format!("by entry {}", super::output::id(release)));
+        line("released", format!("by entry {}", output::id(release)));
     }
     line(
         "state",
