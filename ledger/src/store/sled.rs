@@ -9,10 +9,15 @@ use super::{Index, IndexBatch, IndexError, Mark};
 use crate::views::ChainLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use talkoot_protocol::{Hash, Wallet};
 
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 const FLUSH_EVERY_MS: u64 = 1_000;
+/// sled gives its lock back from a thread of its own, some time after the last
+/// handle is gone.
+const LOCK_TRIES: u32 = 100;
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 const MARK_KEY: &[u8] = b"mark";
 
 /// An index in a sled database.
@@ -78,14 +83,22 @@ impl SledIndex {
     /// # Errors
     /// [`IndexError`] when not even an empty one can be made.
     pub fn open(path: &Path) -> Result<(Self, bool), IndexError> {
-        let attempt = catch_unwind(AssertUnwindSafe(|| Self::try_open(path)));
-        match attempt {
-            Ok(Ok(index)) => return Ok((index, true)),
-            // Another process uses it: that is no damage, and not ours to move.
-            Ok(Err(IndexError::Store(text))) if text.contains("acquire lock") => {
-                return Err(IndexError::Store(text));
+        let mut tries: u32 = 0;
+        loop {
+            let attempt = catch_unwind(AssertUnwindSafe(|| Self::try_open(path)));
+            match attempt {
+                Ok(Ok(index)) => return Ok((index, true)),
+                Ok(Err(IndexError::Store(text))) if text.contains("acquire lock") => {
+                    // Another process uses it: that is no damage, and not ours
+                    // to move.
+                    if tries >= LOCK_TRIES {
+                        return Err(IndexError::Store(text));
+                    }
+                    tries = tries.saturating_add(1);
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Ok(Err(_)) | Err(_) => break,
             }
-            Ok(Err(_)) | Err(_) => {}
         }
         let aside = path.with_extension("broken");
         let _ = std::fs::remove_dir_all(&aside);
