@@ -5,6 +5,7 @@
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
 mod ledger;
+pub mod quote;
 
 pub use ledger::*;
 

@@ -7,6 +7,7 @@
 
 mod bill;
 mod observer;
+mod quote;
 
 use crate::api::{AskDone, AskError, AskEvent, AskRequest, ErrorCode, Prompt, StageView};
 use crate::context::NodeContext;
@@ -24,7 +25,7 @@ use talkoot_inference::ChatMessage;
 use talkoot_protocol::announce::Served;
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::frame::Finish;
-use talkoot_protocol::{DType, ModelId, Wallet};
+use talkoot_protocol::{DType, ModelCard, ModelId, Wallet};
 use tokio::sync::{mpsc, watch};
 
 /// Completion tokens when the request names none.
@@ -68,7 +69,7 @@ impl Asker {
     /// unknown model, a prompt that does not fit, an uncovered layer.
     pub async fn ask(&self, request: AskRequest) -> Result<mpsc::Receiver<AskEvent>, AskError> {
         let prepared = self.prepare(&request).await?;
-        self.route(&prepared)?;
+        self.route(prepared.id, &prepared.model.card)?;
         // The observer runs inside the job and must never wait, so the channel
         // holds a whole answer.
         let capacity = prepared.completion_tokens_max as usize + 16;
@@ -297,11 +298,11 @@ impl Asker {
         (layers, candidates)
     }
 
-    fn route(&self, prepared: &Prepared) -> Result<Vec<RouteStage>, AskError> {
-        let layers = prepared.model.card.shape.layers;
-        let (_, candidates) = self.candidates(prepared.id);
+    fn route(&self, id: ModelId, card: &ModelCard) -> Result<Vec<RouteStage>, AskError> {
+        let layers = card.shape.layers;
+        let (_, candidates) = self.candidates(id);
         let stages = route::cheapest_route(layers, &candidates).map_err(|error| {
-            let model = &prepared.model.card.name;
+            let model = &card.name;
             let hint = match &error {
                 RouteError::Uncovered(gaps) => gaps.first().map_or_else(String::new, |gap| {
                     format!("; start a worker for them, for example `talkoot up --model DIR --layers {gap}`")
@@ -341,7 +342,7 @@ impl Asker {
         let (cancel, cancelled) = watch::channel(false);
         let began = crate::clock::monotonic();
         loop {
-            let route = self.route(prepared)?;
+            let route = self.route(prepared.id, &prepared.model.card)?;
             let observer = TextObserver::new(
                 prepared_views(prepared, &route),
                 &prepared.model.asker,

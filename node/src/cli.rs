@@ -8,7 +8,7 @@ mod ledger;
 
 pub use ledger::{
     ExportFormat, LedgerArgs, LedgerAuthorArgs, LedgerCommand, LedgerExportArgs, LedgerJobArgs,
-    LedgerLsArgs, LedgerRead, LedgerShowArgs, LedgerVerifyArgs,
+    LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs, LedgerVerifyArgs,
 };
 
 use crate::exit::{Exit, Failure};

@@ -79,6 +79,7 @@ fn router<N: NodeApi>(node: N, token: String) -> Router {
 fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     let writes = Router::new()
         .route("/api/v1/invite", post(native::invite::<N>))
+        .route("/api/v1/ledger/quote", post(native::quote::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(axum::middleware::from_fn_with_state(

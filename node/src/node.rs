@@ -10,6 +10,7 @@ mod welcome;
 
 pub use start::{NodeParts, start};
 
+use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
     SCHEMA, ServedView, StatusView,
@@ -283,6 +284,14 @@ impl NodeHandle {
     /// [`AskError`] when what is asked for is not there, or the node is stopping.
     pub async fn ask_ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         self.ledger(move |ledger| question.answer(ledger)).await?
+    }
+
+    /// What a job of this size would cost now.
+    ///
+    /// # Errors
+    /// [`AskError`]: an unknown model, no route, a stage without an offer.
+    pub async fn quote(&self, request: &QuoteRequest) -> Answer<QuoteView> {
+        self.0.asker.quote(request).await
     }
 
     /// Answers a question. Events end with `Done` or `Failed`; dropping the

@@ -29,6 +29,8 @@ pub enum LedgerCommand {
     /// A view of the books.
     #[command(flatten)]
     Read(LedgerRead),
+    /// What a question would cost by today's route, and who would earn it
+    Quote(LedgerQuoteArgs),
 }
 
 /// Views of any books.
@@ -143,4 +145,25 @@ pub struct LedgerExportArgs {
     /// Write to this file [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Arguments of `ledger quote`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Stages of the route are asked for offers and let go; nothing is reserved.
+
+Example:
+  talkoot ledger quote demo -p 16 -n 256")]
+pub struct LedgerQuoteArgs {
+    /// Name, id or unique prefix of an id
+    pub model: String,
+    /// Tokens of the prompt
+    #[arg(long, short, value_name = "N")]
+    pub prompt_tokens: u32,
+    /// Tokens of the answer at most
+    #[arg(long, short = 'n', value_name = "M")]
+    pub max_tokens: u32,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }

@@ -9,6 +9,7 @@ mod forks;
 mod job;
 mod list;
 pub mod offline;
+mod quote;
 mod reader;
 mod show;
 
@@ -32,6 +33,11 @@ pub fn run(args: LedgerArgs, home: &Home) -> Result<(), Failure> {
             verdict(&args, &offline::verify(home, args.full)?)
         }
         LedgerCommand::Read(verb) => read(verb, &Reader::open(home, args.offline)?),
+        LedgerCommand::Quote(_) if args.offline => Err(Failure::new(
+            Exit::Usage,
+            "a quote asks the stages of a route: it needs a running node",
+        )),
+        LedgerCommand::Quote(args) => quote::run(&args, home),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::errors::{Dialect, HttpError, body_error};
 use super::{App, NodeApi, sse};
+use crate::api::quote::QuoteRequest;
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PeersView, SCHEMA,
 };
@@ -28,6 +29,16 @@ pub(crate) async fn models<N: NodeApi>(State(app): State<App<N>>) -> Response {
         schema: SCHEMA,
         models,
     }))
+}
+
+pub(crate) async fn quote<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<QuoteRequest>(body) {
+        Ok(request) => reply(app.node.quote(&request).await),
+        Err(error) => error.into_response(),
+    }
 }
 
 pub(crate) async fn invite<N: NodeApi>(

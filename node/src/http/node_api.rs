@@ -1,5 +1,6 @@
 //! What HTTP needs of a node, as a trait; and the node that is still starting.
 
+use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
     StatusView,
@@ -28,6 +29,8 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
         &self,
         question: Q,
     ) -> impl Future<Output = Answer<Q::Answer>> + Send;
+    /// What a job would cost.
+    fn quote(&self, request: &QuoteRequest) -> impl Future<Output = Answer<QuoteView>> + Send;
     /// Answers a question; dropping the receiver cancels.
     fn ask(
         &self,
@@ -52,6 +55,9 @@ impl NodeApi for NodeHandle {
     }
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         Self::ask_ledger(self, question).await
+    }
+    async fn quote(&self, request: &QuoteRequest) -> Answer<QuoteView> {
+        Self::quote(self, request).await
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         Self::ask(self, request).await
@@ -129,6 +135,9 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     }
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         self.node()?.ledger(question).await
+    }
+    async fn quote(&self, request: &QuoteRequest) -> Answer<QuoteView> {
+        self.node()?.quote(request).await
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         self.node()?.ask(request).await

@@ -3,6 +3,7 @@
 mod fake;
 
 use super::*;
+use crate::api::quote::QuoteView;
 use crate::api::{
     AskEvent, AskRequest, AuthorQuestion, EntryQuestion, JobQuestion, JobView, Prompt, StatusView,
 };
@@ -182,6 +183,10 @@ fn writes_need_the_cookie_and_reads_do_not() {
     let server = Server::start(FakeNode::default());
     let wrong = server.client("guess");
     assert!(wrong.get::<StatusView>("status").is_ok());
+    let size = serde_json::json!({"prompt_tokens": 1, "completion_tokens_max": 1});
+    let quote = |client: &Client| client.post::<QuoteView>("ledger/quote", &size).unwrap_err();
+    assert_eq!(quote(&server.client(TOKEN)).exit, Exit::NotFound);
+    assert_ne!(quote(&wrong).exit, Exit::NotFound);
     let refused = wrong.ask(&question()).unwrap_err();
     assert!(refused.message.contains("api.json"), "{refused}");
     for path in ["invite", "ask", "shutdown"] {

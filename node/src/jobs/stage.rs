@@ -71,15 +71,27 @@ fn served(host: &Host, model: ModelId, range: LayerRange) -> Result<Arc<ServedMo
     }
 }
 
-/// Serves one control stream to its end.
+/// Serves one control stream to its end; offers made on it end with it.
 ///
 /// # Errors
 /// [`WireError`] when the link ends or the submitter sends what is no message.
 pub(crate) async fn serve_control(
     host: &Arc<Host>,
     submitter: Wallet,
-    mut reader: ControlReader,
+    reader: ControlReader,
     writer: Writer,
+) -> Result<(), WireError> {
+    let mut offered = Vec::new();
+    let result = converse(host, submitter, (reader, writer), &mut offered).await;
+    host.nonces.forget(&offered);
+    result
+}
+
+async fn converse(
+    host: &Arc<Host>,
+    submitter: Wallet,
+    (mut reader, writer): (ControlReader, Writer),
+    offered: &mut Vec<u64>,
 ) -> Result<(), WireError> {
     let mut control = Outbox::new(writer);
     loop {
@@ -89,7 +101,11 @@ pub(crate) async fn serve_control(
         let answer = match message {
             ControlMessage::OfferRequest(request) => {
                 match offers::make_offer(host, submitter, &request).await {
-                    Ok(offer) => ControlMessage::Offer(offer.into()),
+                    Ok(offer) => {
+                        offered.retain(|&nonce| host.nonces.stands(nonce));
+                        offered.push(offer.nonce);
+                        ControlMessage::Offer(offer.into())
+                    }
                     Err(refusal) => refusal.into_message(),
                 }
             }

@@ -5,9 +5,11 @@
 //! tells all stages what was received, so that their holds end.
 
 mod errors;
+mod quote;
 mod run;
 mod types;
 
+pub use quote::quote;
 pub use types::{JobObserver, JobReport, JobRequest, RouteStage, TokenEvent};
 
 use crate::api::{AskError, ErrorCode};
@@ -66,8 +68,7 @@ pub async fn submit(
         };
         run_job(&host, request, observer, cancelled).await
     };
-    let gone = || AskError::new(ErrorCode::Internal, "the data plane is stopping");
-    let result = data.spawn(job).await.map_err(|_| gone());
+    let result = data.spawn(job).await.map_err(|_| errors::gone());
     drop(guard);
     result?
 }

@@ -6,5 +6,6 @@
 mod books;
 mod hostile;
 mod network;
+mod quote;
 mod ring;
 mod unpaid;

@@ -12,6 +12,7 @@ mod books;
 mod crash;
 mod first_path;
 mod newcomer;
+mod quote;
 mod switches;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,6 @@
 //! A node made of plain data, for tests of HTTP without a network.
 
+use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, ChainView, ErrorCode, InviteRequest, InviteView,
     ModelView, PeerView, StatusView,
@@ -130,6 +131,11 @@ impl NodeApi for FakeNode {
 
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         question.answer(&books())
+    }
+
+    async fn quote(&self, request: &QuoteRequest) -> Answer<QuoteView> {
+        let message = format!("no model {:?}", request.model);
+        Err(AskError::new(ErrorCode::NotFound, message))
     }
 
     async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {

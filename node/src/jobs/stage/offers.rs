@@ -1,7 +1,8 @@
 //! Offers this node makes: each with a number that is signed once.
 //!
-//! An offer keeps a session's place until it is used or ends, so that a job
-//! whose money is held already is not refused for want of a place.
+//! An offer keeps a session's place until it is used, ends or its asker hangs
+//! up, so that a job whose money is held already is not refused for want of a
+//! place.
 
 use crate::core::offers::share_kflop;
 use crate::data::plane::Host;
@@ -61,6 +62,19 @@ impl Nonces {
             tokio::time::sleep(OFFER_WAIT).await;
             nonces.book().made.remove(&nonce);
         });
+    }
+
+    /// Ends offers before their time: whoever asked for them is gone.
+    pub(super) fn forget(&self, nonces: &[u64]) {
+        let mut book = self.book();
+        for nonce in nonces {
+            book.made.remove(nonce);
+        }
+    }
+
+    /// Whether an offer still keeps a place.
+    pub(super) fn stands(&self, nonce: u64) -> bool {
+        self.book().made.contains_key(&nonce)
     }
 
     /// Uses an offer up; it stands only once and only for its submitter.

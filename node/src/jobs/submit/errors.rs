@@ -6,6 +6,10 @@ use crate::core::submission::Failure;
 use crate::jobs::ledger::LedgerError;
 use talkoot_protocol::control::FailCode;
 
+pub(super) fn gone() -> AskError {
+    AskError::new(ErrorCode::Internal, "the data plane is stopping")
+}
+
 pub(super) fn cancelled() -> AskError {
     AskError::new(ErrorCode::Cancelled, "the request was cancelled")
 }
