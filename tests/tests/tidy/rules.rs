@@ -97,6 +97,7 @@ const RULES: &[Rule] = &[
             "tests/",
             "ledger/tests/",
             "inference/benches/",
+            "ledger/benches/",
         ],
     },
     Rule {

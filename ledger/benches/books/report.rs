@@ -1,0 +1,97 @@
+//! `name: value` lines, and the yardstick.
+
+use crate::history;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What was measured, by name.
+#[derive(Default)]
+pub(crate) struct Report(BTreeMap<String, f64>);
+
+impl Report {
+    /// Takes the `name: value` lines of a part.
+    pub(crate) fn take(&mut self, text: &str) {
+        for line in text.lines() {
+            if let Some((name, value)) = line.split_once(": ")
+                && let Ok(value) = value.parse()
+            {
+                self.0.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        for (name, value) in &self.0 {
+            println!("{name}: {value}");
+        }
+    }
+}
+
+pub(crate) fn say(name: &str, value: f64) {
+    let value = if value < 10.0 {
+        (value * 1000.0).round() / 1000.0
+    } else {
+        (value * 10.0).round() / 10.0
+    };
+    println!("{name}: {value}");
+}
+
+/// A number from `/proc/self/status`, KiB.
+pub(crate) fn status_kib(field: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    let number = line.split_whitespace().nth(1).unwrap();
+    number.parse().unwrap()
+}
+
+/// The median time of a call, in microseconds.
+pub(crate) fn median_us(calls: usize, mut call: impl FnMut(usize)) -> f64 {
+    let mut times: Vec<Duration> = (0..calls)
+        .map(|number| {
+            let start = Instant::now();
+            call(number);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[calls / 2].as_secs_f64() * 1e6
+}
+
+/// Raw ed25519 `verify_strict` with keys at hand: the yardstick.
+pub(crate) struct Yardstick {
+    keys: Vec<(ed25519_dalek::VerifyingKey, ed25519_dalek::Signature)>,
+    message: Vec<u8>,
+    pub(crate) calls: u64,
+    pub(crate) took: Duration,
+}
+
+impl Yardstick {
+    pub(crate) fn new() -> Self {
+        use ed25519_dalek::Signer;
+        // What a signed entry's message is long: context, network, digest.
+        let message = vec![7; 92];
+        let keys = (0..64).map(|number| {
+            let key = ed25519_dalek::SigningKey::from_bytes(&history::key(number).seed());
+            (key.verifying_key(), key.sign(&message))
+        });
+        Self {
+            keys: keys.collect(),
+            message,
+            calls: 0,
+            took: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn run(&mut self) {
+        let start = Instant::now();
+        for (key, signature) in &self.keys {
+            key.verify_strict(&self.message, signature).unwrap();
+        }
+        self.took += start.elapsed();
+        self.calls += self.keys.len() as u64;
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.calls as f64 / self.took.as_secs_f64()
+    }
+}
