@@ -52,7 +52,11 @@ impl Chain {
 
     /// Notes that the outcome of a held entry has changed.
     pub(crate) fn touch(&mut self, ix: Ix) {
-        self.touched.insert(ix);
+        // What was only noted is not linked yet. Entries come in their order.
+        let is_linked = self.added.first().is_none_or(|&first| ix < first);
+        if is_linked {
+            self.touched.insert(ix);
+        }
     }
 
     pub(crate) fn links(&self) -> &[Link] {
@@ -65,16 +69,31 @@ impl Chain {
     }
 
     fn position(&self, graph: &Graph, ix: Ix) -> usize {
-        let key = graph.chain_key(ix);
-        self.links
-            .partition_point(|link| graph.chain_key(link.ix) < key)
+        // Most entries stand near the end: the search begins there.
+        let (mut low, mut step) = (self.links.len(), 1_usize);
+        loop {
+            let probe = self.links.len().checked_sub(step);
+            let link = probe.and_then(|probe| self.links.get(probe));
+            match (probe, link) {
+                (Some(probe), Some(link)) if !graph.is_before(link.ix, ix) => low = probe,
+                (probe, _) => {
+                    let start = probe.unwrap_or(0);
+                    let part = self.links.get(start..low).unwrap_or_default();
+                    let inside = part.partition_point(|link| graph.is_before(link.ix, ix));
+                    return start.saturating_add(inside);
+                }
+            }
+            step = step.saturating_mul(2);
+        }
     }
 
     /// Takes what was noted in; gives the lowest position that changed (the
     /// length, if none did).
     pub(crate) fn relink(&mut self, graph: &Graph, effect_of: impl Fn(Ix) -> Hash) -> usize {
         let mut added = std::mem::take(&mut self.added);
-        added.sort_by_cached_key(|&ix| graph.chain_key(ix));
+        if !added.is_sorted_by(|&a, &b| graph.is_before(a, b)) {
+            added.sort_by_cached_key(|&ix| graph.chain_key(ix));
+        }
         let mut lowest = self.links.len();
         if let Some(&first) = added.first() {
             lowest = self.position(graph, first);
@@ -107,8 +126,7 @@ impl Chain {
         let rest = self.links.split_off(lowest);
         let mut rest = rest.into_iter().peekable();
         for &ix in added {
-            let key = graph.chain_key(ix);
-            while let Some(link) = rest.next_if(|link| graph.chain_key(link.ix) < key) {
+            while let Some(link) = rest.next_if(|link| graph.is_before(link.ix, ix)) {
                 self.links.push(link);
             }
             self.links.push(Link {

@@ -14,18 +14,12 @@ use crate::past::{Cut, Past};
 use std::collections::BTreeSet;
 
 impl Core {
-    /// The genesis line of an author, if it is a founder with one.
-    fn founder_line(&self, author: AuthorIx) -> Option<u64> {
-        let line_ugft = self.genesis.line_ugft(self.graph().author(author).wallet);
-        (line_ugft > 0).then_some(line_ugft)
-    }
-
     /// Finds what a founder's new entry confirms that its log did not before.
     pub(crate) fn attest(&mut self, ix: Ix) -> BTreeSet<Ix> {
         let graph = self.graph();
         let node = graph.node(ix);
         let founder = node.author;
-        if self.founder_line(founder).is_none() {
+        if !self.founders.iter().any(|known| known.0 == founder) {
             return BTreeSet::new();
         }
         let cut = Cut::Closure(ix);
@@ -76,11 +70,16 @@ impl Core {
 
     /// Whether an entry is confirmed in a set: 3 · have > 2 · total.
     pub(crate) fn is_confirmed(&self, ix: Ix, cut: Cut<'_>) -> bool {
+        let attesters = self.record(ix).attesters.as_slice();
+        let confirms = |founder: AuthorIx| {
+            let mut of_founder = attesters.iter().filter(|by| by.0 == founder);
+            of_founder.any(|&(_, by)| cut.contains(self.graph(), by))
+        };
         let have: u128 = self
-            .confirming(ix, cut)
-            .into_iter()
-            .filter_map(|founder| self.founder_line(founder))
-            .map(u128::from)
+            .founders
+            .iter()
+            .filter(|founder| confirms(founder.0))
+            .map(|founder| u128::from(founder.1))
             .sum();
         have.saturating_mul(3) > self.lines_total.saturating_mul(2)
     }

@@ -9,7 +9,7 @@ use crate::amount::{Balance, Ugft};
 use crate::chain::Chain;
 use crate::entry::Entry;
 use crate::facts::{self, Embedded, Facts};
-use crate::graph::{AuthorIx, Graph, Ix};
+use crate::graph::{AuthorIx, Graph, Ix, Parents};
 use crate::jobs::Job;
 use crate::judge::{self, Verdict};
 use crate::outcome::{Outcome, Reason};
@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) genesis: Genesis,
     pub(crate) network: NetworkId,
     pub(crate) lines_total: u128,
+    /// Founders that have written, with their lines, if they have any.
+    pub(crate) founders: Vec<(AuthorIx, u64)>,
     graph: Graph,
     records: Vec<Record>,
     admits: BTreeMap<Wallet, Vec<Ix>>,
@@ -75,6 +77,7 @@ impl Core {
         let network = genesis.id();
         Self {
             lines_total: genesis.lines_ugft(),
+            founders: Vec::new(),
             accounts: Accounts::new(&genesis),
             chain: Chain::new(network),
             genesis,
@@ -173,12 +176,21 @@ impl Core {
     /// Adds an entry whose parents are held and whose structure was checked.
     /// What is `known` of its embedded signatures is not checked again. The
     /// chain is linked again by [`Core::relink`].
-    pub(crate) fn insert(&mut self, entry: Verified<Entry>, known: Option<Embedded>) -> Ix {
+    pub(crate) fn insert(
+        &mut self,
+        entry: Verified<Entry>,
+        parents: &Parents,
+        known: Option<Embedded>,
+    ) -> Ix {
         let author = entry.author;
         let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
         let (facts, embedded) = facts::read(&entry, &self.genesis, self.network, known);
         let time_ms = entry.time_ms;
-        let ix = self.graph.push(entry);
+        let is_first = parents.prev.is_none();
+        let ix = self.graph.push(entry, parents);
+        if is_first {
+            self.note_founder(ix);
+        }
         if embedded != Embedded::Right {
             self.faulty.insert(ix, embedded);
         }
@@ -224,6 +236,15 @@ impl Core {
         }
         self.refresh(&touched, ix);
         ix
+    }
+
+    fn note_founder(&mut self, ix: Ix) {
+        let author = self.graph.node(ix).author;
+        let line_ugft = self.genesis.line_ugft(self.graph.author(author).wallet);
+        let is_noted = self.founders.iter().any(|founder| founder.0 == author);
+        if line_ugft > 0 && !is_noted {
+            self.founders.push((author, line_ugft));
+        }
     }
 
     /// Enters an entry into the lists that others look up.
@@ -282,10 +303,9 @@ impl Core {
         else {
             return;
         };
-        let key = graph.chain_key(ix);
         let position = stage
             .frontiers
-            .partition_point(|&other| graph.chain_key(other) < key);
+            .partition_point(|&other| graph.is_before(other, ix));
         stage.frontiers.insert(position, ix);
         if is_final {
             stage.finals.push(ix);

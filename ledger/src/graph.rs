@@ -6,6 +6,7 @@
 //! time. This file knows nothing of money and does not check anything.
 
 use crate::entry::{Entry, id_of};
+use crate::ids::Ids;
 use crate::past::Past;
 use std::collections::BTreeMap;
 use talkoot_protocol::{Hash, Verified, Wallet};
@@ -47,6 +48,7 @@ impl AuthorIx {
 pub(crate) struct Node {
     pub(crate) entry: Verified<Entry>,
     pub(crate) id: Hash,
+    pub(crate) lamport: u64,
     pub(crate) author: AuthorIx,
     pub(crate) prev: Option<Ix>,
     /// A farther ancestor in the log; itself at seq 0.
@@ -106,6 +108,21 @@ impl Author {
     }
 }
 
+/// The held parents of an entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Parents {
+    pub(crate) prev: Option<Ix>,
+    /// In the order of the entry's refs.
+    pub(crate) refs: Vec<Ix>,
+}
+
+impl Parents {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Ix> + '_ {
+        self.prev.into_iter().chain(self.refs.iter().copied())
+    }
+}
+
 /// The sort key of the chain.
 pub(crate) type ChainKey = (u64, Wallet, u64, Hash);
 
@@ -113,7 +130,7 @@ pub(crate) type ChainKey = (u64, Wallet, u64, Hash);
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    by_id: BTreeMap<Hash, Ix>,
+    ids: Ids,
     authors: Vec<Author>,
     by_wallet: BTreeMap<Wallet, AuthorIx>,
 }
@@ -150,7 +167,7 @@ impl Graph {
     }
 
     pub(crate) fn find(&self, id: &Hash) -> Option<Ix> {
-        self.by_id.get(id).copied()
+        self.ids.find(id, |ix| self.node(ix).id == *id)
     }
 
     pub(crate) fn find_author(&self, wallet: &Wallet) -> Option<AuthorIx> {
@@ -167,12 +184,14 @@ impl Graph {
 
     pub(crate) fn chain_key(&self, ix: Ix) -> ChainKey {
         let node = self.node(ix);
-        (
-            node.entry.lamport,
-            node.entry.author,
-            node.entry.seq,
-            node.id,
-        )
+        (node.lamport, node.entry.author, node.entry.seq, node.id)
+    }
+
+    /// Whether one entry stands before another in the chain.
+    pub(crate) fn is_before(&self, a: Ix, b: Ix) -> bool {
+        let (lamport_a, lamport_b) = (self.node(a).lamport, self.node(b).lamport);
+        lamport_a < lamport_b
+            || lamport_a == lamport_b && a != b && self.chain_key(a) < self.chain_key(b)
     }
 
     /// The ancestor of `ix` in its own log at `seq` (itself at its own number).
@@ -245,23 +264,18 @@ impl Graph {
     }
 
     /// Adds an entry whose parents are held and whose structure was checked.
-    pub(crate) fn push(&mut self, entry: Verified<Entry>) -> Ix {
+    pub(crate) fn push(&mut self, entry: Verified<Entry>, parents: &Parents) -> Ix {
         let id = id_of(&entry);
-        let prev = if entry.seq == 0 {
-            None
-        } else {
-            self.find(&entry.prev)
-        };
-        let parents: Vec<Ix> = crate::entry::parents(&entry)
-            .filter_map(|id| self.find(&id))
-            .collect();
-        let past = Past::union(self, &parents);
+        let prev = parents.prev;
+        let all: Vec<Ix> = parents.all().collect();
+        let past = Past::union(self, &all);
         let author = self.author_ix(entry.author);
         let ix = Ix(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let jump = prev.map_or(ix, |prev| self.jump_from(prev));
         let seq = entry.seq;
-        self.by_id.insert(id, ix);
+        self.ids.insert(&id, ix);
         self.nodes.push(Node {
+            lamport: entry.lamport,
             entry,
             id,
             author,

@@ -8,6 +8,7 @@ use crate::buckets::Buckets;
 use crate::core::Core;
 use crate::entry::{Entry, id_of};
 use crate::facts::Embedded;
+use crate::graph::Parents;
 use crate::membership::{self, StructureError};
 use crate::pending::{Complete, Pending};
 use std::collections::BTreeMap;
@@ -156,7 +157,7 @@ impl Ledger {
         if self.core.graph().find(&id).is_some() || self.pending.contains(&id) {
             return Admission::Known;
         }
-        let missing = membership::missing(self.core.graph(), &entry);
+        let parents = membership::find_parents(self.core.graph(), &entry);
         let is_founder = self
             .core
             .genesis
@@ -174,17 +175,20 @@ impl Ledger {
             source: from,
             is_vouched,
         };
-        if !missing.is_empty() {
-            if !self.pending.add(id, complete, &missing, now_ms) {
-                return Admission::Later;
+        let parents = match parents {
+            Ok(parents) => parents,
+            Err(missing) => {
+                if !self.pending.add(id, complete, &missing, now_ms) {
+                    return Admission::Later;
+                }
+                let missing = missing
+                    .into_iter()
+                    .filter(|id| !self.pending.contains(id))
+                    .collect();
+                return Admission::Pending { missing };
             }
-            let missing = missing
-                .into_iter()
-                .filter(|id| !self.pending.contains(id))
-                .collect();
-            return Admission::Pending { missing };
-        }
-        match self.insert(complete, now_ms, known) {
+        };
+        match self.insert(complete, &parents, now_ms, known) {
             Ok(id) => Admission::Added {
                 newly: self.wake(id, now_ms),
             },
@@ -198,7 +202,9 @@ impl Ledger {
         let mut position = 0;
         while let Some(&id) = newly.get(position) {
             for complete in self.pending.arrived(&id) {
-                newly.extend(self.insert(complete, now_ms, None).ok());
+                let parents = membership::find_parents(self.core.graph(), &complete.entry);
+                let inserted = parents.map(|parents| self.insert(complete, &parents, now_ms, None));
+                newly.extend(inserted.ok().and_then(Result::ok));
             }
             position = position.saturating_add(1);
         }
@@ -210,6 +216,7 @@ impl Ledger {
     fn insert(
         &mut self,
         complete: Complete,
+        parents: &Parents,
         now_ms: u64,
         known: Option<Embedded>,
     ) -> Result<Hash, Admission> {
@@ -218,8 +225,8 @@ impl Ledger {
         } = complete;
         let id = id_of(&entry);
         let graph = self.core.graph();
-        if let Err(error) = membership::check(graph, &self.core.genesis, self.core.network, &entry)
-        {
+        let (genesis, network) = (&self.core.genesis, self.core.network);
+        if let Err(error) = membership::check(graph, genesis, network, &entry, parents) {
             self.pending.refuse(&id);
             return Err(Admission::Refused(error));
         }
@@ -230,7 +237,7 @@ impl Ledger {
             .iter()
             .any(|founder| founder.wallet == entry.author);
         let sponsor = if entry.seq == 0 && !is_founder {
-            membership::sponsor(graph, &entry)
+            membership::sponsor(graph, &entry, parents)
         } else {
             None
         };
@@ -243,7 +250,7 @@ impl Ledger {
         for name in &entry.names {
             self.named_by.entry(*name).or_insert(id);
         }
-        self.core.insert(entry, known);
+        self.core.insert(entry, parents, known);
         Ok(id)
     }
 }

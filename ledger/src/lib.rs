@@ -32,6 +32,7 @@ pub mod explore;
 mod facts;
 mod fold;
 mod graph;
+mod ids;
 mod jobs;
 pub mod journal;
 mod judge;

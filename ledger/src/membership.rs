@@ -5,7 +5,7 @@
 //! about money is judged later and never refuses it.
 
 use crate::entry::{Entry, parents};
-use crate::graph::{Graph, Ix};
+use crate::graph::{Graph, Ix, Parents};
 use talkoot_protocol::{Genesis, Hash, NetworkId, Wallet};
 
 /// Why an entry is in no set. A peer that forwards one did not check it.
@@ -28,11 +28,18 @@ pub enum StructureError {
     NotNamed,
 }
 
-/// The parents that are not held.
-pub(crate) fn missing(graph: &Graph, entry: &Entry) -> Vec<Hash> {
-    parents(entry)
-        .filter(|id| graph.find(id).is_none())
-        .collect()
+/// Finds the parents of an entry; those that are not held are an error.
+pub(crate) fn find_parents(graph: &Graph, entry: &Entry) -> Result<Parents, Vec<Hash>> {
+    let prev = (entry.seq != 0).then(|| graph.find(&entry.prev));
+    let refs: Vec<Option<Ix>> = entry.refs.iter().map(|id| graph.find(id)).collect();
+    if prev == Some(None) || refs.contains(&None) {
+        let missing = parents(entry).filter(|id| graph.find(id).is_none());
+        return Err(missing.collect());
+    }
+    Ok(Parents {
+        prev: prev.flatten(),
+        refs: refs.into_iter().flatten().collect(),
+    })
 }
 
 /// Checks an entry whose parents are all held.
@@ -41,33 +48,22 @@ pub(crate) fn check(
     genesis: &Genesis,
     network: NetworkId,
     entry: &Entry,
+    parents: &Parents,
 ) -> Result<(), StructureError> {
     if entry.network != network {
         return Err(StructureError::Network);
     }
-    let held: Vec<Ix> = parents(entry).filter_map(|id| graph.find(&id)).collect();
-    let lamport = held
-        .iter()
-        .map(|&ix| graph.node(ix).entry.lamport)
-        .max()
-        .unwrap_or(0);
-    if lamport.checked_add(1) != Some(entry.lamport) {
+    let lamport = parents.all().map(|ix| graph.node(ix).lamport).max();
+    if lamport.unwrap_or(0).checked_add(1) != Some(entry.lamport) {
         return Err(StructureError::Lamport);
     }
-    let refs = || {
-        entry
-            .refs
-            .iter()
-            .filter_map(|id| graph.find(id))
-            .map(|ix| &graph.node(ix).entry)
-    };
-    if refs().any(|parent| parent.author == entry.author) {
+    let author_of = |ix: Ix| graph.author(graph.node(ix).author).wallet;
+    if parents.refs.iter().any(|&ix| author_of(ix) == entry.author) {
         return Err(StructureError::OwnRef);
     }
     if entry.seq > 0 {
-        let prev = graph.find(&entry.prev).map(|ix| &graph.node(ix).entry);
-        let follows = prev.is_some_and(|prev| {
-            prev.author == entry.author && prev.seq.checked_add(1) == Some(entry.seq)
+        let follows = parents.prev.is_some_and(|prev| {
+            author_of(prev) == entry.author && graph.seq(prev).checked_add(1) == Some(entry.seq)
         });
         return if follows {
             Ok(())
@@ -79,7 +75,7 @@ pub(crate) fn check(
         .founders
         .iter()
         .any(|founder| founder.wallet == entry.author);
-    if is_founder || sponsor(graph, entry).is_some() {
+    if is_founder || sponsor(graph, entry, parents).is_some() {
         Ok(())
     } else {
         Err(StructureError::NotNamed)
@@ -88,13 +84,8 @@ pub(crate) fn check(
 
 /// Who named the author of a first entry: the author of the lowest reference
 /// that does.
-pub(crate) fn sponsor(graph: &Graph, entry: &Entry) -> Option<Wallet> {
-    let refs = entry
-        .refs
-        .iter()
-        .filter_map(|id| graph.find(id))
-        .map(|ix| &graph.node(ix).entry);
-    refs.filter(|parent| parent.names.binary_search(&entry.author).is_ok())
+pub(crate) fn sponsor(graph: &Graph, entry: &Entry, parents: &Parents) -> Option<Wallet> {
+    let mut refs = parents.refs.iter().map(|&ix| &graph.node(ix).entry);
+    refs.find(|parent| parent.names.binary_search(&entry.author).is_ok())
         .map(|parent| parent.author)
-        .next()
 }

@@ -194,6 +194,11 @@ fn look_up(books: &Books) {
             assert!(ledger.link_at(places[n]).is_some());
         }),
     );
+    look_up_money(books);
+}
+
+fn look_up_money(books: &Books) {
+    let ledger = books.ledger();
     let jobs: Vec<_> = ledger.jobs().take(2000).collect();
     say(
         "lookup_job_us",

@@ -2,7 +2,7 @@
 
 use super::{Cut, Past};
 use crate::entry::Entry;
-use crate::graph::{AuthorIx, Graph, Ix};
+use crate::graph::{AuthorIx, Graph, Ix, Parents};
 use std::collections::{BTreeMap, BTreeSet};
 use talkoot_protocol::codec;
 use talkoot_protocol::{Hash, NetworkId, Verified, Wallet};
@@ -73,9 +73,12 @@ impl History {
         };
         let body = codec::encode(&entry);
         let unsigned = [&(body.len() as u64).to_le_bytes(), &body[..], &[0; 64]].concat();
-        let ix = self
-            .graph
-            .push(Verified::from_trusted_bytes(&unsigned).unwrap());
+        let parents = Parents {
+            prev,
+            refs: refs.into_iter().collect(),
+        };
+        let entry = Verified::from_trusted_bytes(&unsigned).unwrap();
+        let ix = self.graph.push(entry, &parents);
         self.pasts.push(past);
         self.own.entry(author).or_default().push(ix);
     }
