@@ -59,8 +59,13 @@ impl Accounts {
         self.wallets.get(wallet).copied().unwrap_or_default()
     }
 
+    /// Those with anything in their books. A wallet whose only effects were
+    /// undone is as if it had never had any.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Wallet, &Account)> {
-        self.wallets.iter()
+        let blank = Account::default();
+        self.wallets
+            .iter()
+            .filter(move |(_, account)| **account != blank)
     }
 
     pub(crate) const fn commons(&self) -> Balance {

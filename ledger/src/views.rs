@@ -296,13 +296,15 @@ impl Ledger {
             || self.named_by.contains_key(wallet)
     }
 
-    /// Everybody who has an account, a log or a name here.
+    /// Everybody who founded, has an account, a log or a name here.
     #[must_use]
     pub fn wallets(&self) -> BTreeSet<Wallet> {
         let authors = self.core.graph().authors().map(|(_, author)| author.wallet);
         let accounts = self.core.accounts.iter().map(|(wallet, _)| *wallet);
+        let founders = self.core.genesis.founders.iter();
         authors
             .chain(accounts)
+            .chain(founders.map(|founder| founder.wallet))
             .chain(self.named_by.keys().copied())
             .collect()
     }

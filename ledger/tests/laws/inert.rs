@@ -34,6 +34,9 @@ fn check(step: &Step<'_>, ledger: &Ledger) {
         assert_eq!(&ledger.account(account.wallet), account);
     }
     assert_eq!(ledger.commons(), step.after.commons);
+    for wallet in step.ledger.wallets() {
+        assert_eq!(ledger.available(wallet), step.ledger.available(wallet));
+    }
     for (&i, &(outcome, is_confirmed)) in &step.before.entries {
         let view = ledger.view(&id_of(&oracle.entries[i])).unwrap();
         let (with, with_confirmed) = step.after.entries[&i];

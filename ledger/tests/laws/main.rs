@@ -5,6 +5,7 @@
 //! proptest once found stands in `proptest-regressions` and runs first.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+mod canonical;
 #[path = "../common/mod.rs"]
 mod common;
 mod confirmed;
@@ -17,5 +18,6 @@ mod order;
 mod replay;
 mod solvency;
 mod split;
+mod storm;
 mod walk;
 mod zero_sum;

@@ -2,7 +2,7 @@
 //! batches and the restarts: ids, effects, links, tip, accounts, jobs, forks.
 
 use crate::common::history::{self, History};
-use crate::common::{E, Rng, SeedGuard, is_enough, seed_list, wallet};
+use crate::common::{E, Kit, Rng, SeedGuard, is_enough, seed_list, wallet};
 use crate::walk::LINES;
 use std::collections::BTreeSet;
 use talkoot_ledger::books::BooksFiles;
@@ -102,6 +102,26 @@ fn with_restarts(history: &History, random: &mut Rng) -> (Said, u64) {
     let signer = FaultyFile::holding(signer.survivor(), &lasting);
     let books = open(history, &journal, &signer).unwrap();
     (said(books.ledger()), restarts)
+}
+
+/// Found by fuzzing: a wallet to which a line was passed on and taken back by a
+/// fork was listed, or not, by the order of arrival.
+#[test]
+fn an_effect_that_was_undone_leaves_no_account() {
+    let kit = Kit::new(&[("a", 300), ("b", 300)], &[]);
+    let first = kit.witness(wallet("a"), None, &[], 1);
+    let admit = kit.admit(wallet("a"), Some(&first), &[], wallet("nobody"), 5);
+    let twin = kit.witness(wallet("a"), Some(&first), &[], 2);
+    let fed = |entries: [&E; 3]| {
+        let mut ledger = Ledger::new(kit.genesis.clone());
+        for entry in entries {
+            ledger.admit(entry.clone(), Source::Own, 0);
+        }
+        said(&ledger)
+    };
+    let early = fed([&first, &admit, &twin]);
+    assert_eq!(early, fed([&first, &twin, &admit]));
+    assert_eq!(early.accounts.len(), 2, "{:?}", early.accounts);
 }
 
 #[test]

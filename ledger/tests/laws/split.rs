@@ -76,7 +76,7 @@ struct Run {
 }
 
 fn start(job: &Job) -> Run {
-    let kit = Kit::new(&[("s", LINE)], &WORKERS);
+    let kit = Kit::new(&[("s", LINE), ("f", LINE)], &WORKERS);
     let all: Vec<Wallet> = WORKERS.iter().map(|name| wallet(name)).collect();
     let names = kit.naming(wallet("s"), &all);
     let own = job.submitter_is_a_stage.then(|| {
@@ -143,6 +143,18 @@ impl Run {
         (earned, job.burned, job.commons)
     }
 
+    /// The submitter forks its log at the job, and what was paid is void; the
+    /// other founder has seen the job alone, and all is paid again.
+    fn through_a_fork(&mut self) {
+        let before = self.paid();
+        let twin = self.kit.witness(wallet("s"), Some(&self.names), &[], 77);
+        self.ledger.admit(twin, Source::Own, 0);
+        assert_eq!(self.paid().1, Ugft::ZERO);
+        let witness = self.kit.witness(wallet("f"), None, &[&self.job], 1);
+        self.ledger.admit(witness, Source::Own, 0);
+        assert_eq!(self.paid(), before);
+    }
+
     fn accounts(&self) -> Vec<AccountView> {
         self.ledger.accounts()
     }
@@ -195,15 +207,17 @@ proptest! {
         job in job(),
         shuffle in any::<u64>(),
     ) {
-        let steps = in_steps(&job);
+        let mut steps = in_steps(&job);
         let once = at_once(&job);
         prop_assert_eq!(steps.paid(), once.paid());
         prop_assert_eq!(steps.accounts(), once.accounts());
+        steps.through_a_fork();
         let mut permuted = job.clone();
         let mut pairs: Vec<_> = permuted.stages.into_iter().zip(permuted.frontiers).collect();
         crate::common::Rng(shuffle).shuffle(&mut pairs);
         (permuted.stages, permuted.frontiers) = pairs.into_iter().unzip();
-        let other = in_steps(&permuted);
+        let mut other = in_steps(&permuted);
+        other.through_a_fork();
         prop_assert_eq!(other.paid(), steps.paid());
         prop_assert_eq!(other.accounts(), steps.accounts());
     }

@@ -1,0 +1,127 @@
+//! Histories that are little but forks and confirmation: a founder with less
+//! than a third of the lines and a worker fork their logs at every turn, while
+//! honest founders witness what each of them happens to hold.
+
+use crate::common::history::History;
+use crate::common::oracle::{Oracle, Set, bits};
+use crate::common::{E, Kit, OfferTerms, Rng, wallet};
+use std::collections::{BTreeMap, BTreeSet};
+use talkoot_ledger::kinds::Admit;
+use talkoot_ledger::{Payload, Ugft};
+use talkoot_protocol::Wallet;
+
+const HONEST: [&str; 3] = ["f1", "f2", "f3"];
+/// A founder, and a worker that the history begins with naming.
+const CHEATERS: [&str; 2] = ["f0", "x"];
+
+/// A storm of about `length` entries.
+pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History {
+    let founders: Vec<(&str, u64)> = ["f0", "f1", "f2", "f3"].into_iter().zip(lines).collect();
+    let kit = Kit::new(&founders, &["x"]);
+    let mut oracle = Oracle::new(kit.genesis.clone());
+    oracle.add(kit.naming(wallet("f1"), &[wallet("x")]));
+    let mut history = History {
+        kit,
+        oracle,
+        cheaters: CHEATERS.iter().map(|name| wallet(name)).collect(),
+        acked: BTreeMap::new(),
+    };
+    let mut views: BTreeMap<Wallet, Set> = HONEST.iter().map(|name| (wallet(name), 1)).collect();
+    let mut nonce = 0;
+    while history.oracle.entries.len() < length {
+        nonce += 1;
+        if random.chance(45) {
+            let me = wallet(random.pick(&HONEST));
+            witness(&mut history, random, me, views.get_mut(&me).unwrap());
+        } else {
+            cheat(&mut history, random, nonce);
+        }
+    }
+    history
+}
+
+fn own(history: &History, author: Wallet) -> Vec<usize> {
+    let entries = history.oracle.entries.iter().enumerate();
+    entries
+        .filter(|(_, entry)| entry.author == author)
+        .map(|(i, _)| i)
+        .collect()
+}
+
+fn add(
+    history: &mut History,
+    author: Wallet,
+    prev: Option<usize>,
+    refs: &[usize],
+    payload: &Payload,
+) -> usize {
+    let entries = &history.oracle.entries;
+    let prev = prev.map(|i| &entries[i]);
+    let refs: BTreeSet<usize> = refs.iter().copied().collect();
+    let refs: Vec<&E> = refs
+        .iter()
+        .map(|&i| &entries[i])
+        .filter(|entry| entry.author != author)
+        .take(8)
+        .collect();
+    let mut entry = history.kit.entry(author, prev, &refs, payload).into_inner();
+    entry.time_ms = entries.len() as u64;
+    let entry = E::sign(entry, history.kit.key(author), history.kit.network).unwrap();
+    history.oracle.add(entry)
+}
+
+/// An honest founder hears of a few entries and says so, on top of its log.
+fn witness(history: &mut History, random: &mut Rng, me: Wallet, view: &mut Set) {
+    let recent = history.oracle.entries.len().saturating_sub(14);
+    let heard: Vec<usize> = (0..random.between(1, 3))
+        .map(|_| recent + random.below(history.oracle.entries.len() - recent))
+        .collect();
+    for &i in &heard {
+        *view |= history.oracle.closure(i);
+    }
+    let prev = own(history, me).last().copied();
+    let i = add(history, me, prev, &heard, &Payload::Witness);
+    *view |= history.oracle.closure(i);
+}
+
+/// A cheater writes on top of any of its entries: orders, lines, last words.
+fn cheat(history: &mut History, random: &mut Rng, nonce: u64) {
+    let me = wallet(random.pick(&CHEATERS));
+    let mine = own(history, me);
+    let prev = match random.below(3) {
+        0 if !mine.is_empty() => Some(random.pick(&mine)),
+        _ => mine.last().copied(),
+    };
+    let mut refs: Vec<usize> = if prev.is_none() { vec![0] } else { Vec::new() };
+    if random.chance(40) {
+        refs.push(random.below(history.oracle.entries.len()));
+    }
+    let payload = if me == wallet("f0") && random.chance(60) {
+        let terms = OfferTerms::default();
+        let stages = [(wallet("x"), nonce, terms)];
+        let max = random.pick(&[10, 40]);
+        Payload::Reserve(Box::new(history.kit.reserve_payload(me, &stages, 0, max)))
+    } else if me == wallet("f0") {
+        let line_ugft = Ugft(random.pick(&[5, 30]));
+        Payload::Admit(Admit {
+            wallet: wallet("x"),
+            line_ugft,
+        })
+    } else {
+        let jobs: Vec<usize> = bits(history.oracle.all())
+            .filter(|&i| matches!(history.oracle.payloads[i], Some(Payload::Reserve(_))))
+            .collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let job = random.pick(&jobs[jobs.len().saturating_sub(4)..]);
+        refs.push(job);
+        let done = random.pick(&[0, 5, 10]);
+        let job = &history.oracle.entries[job];
+        let frontier = history
+            .kit
+            .frontier_payload(job, 0, done, random.chance(60));
+        Payload::Frontier(Box::new(frontier))
+    };
+    add(history, me, prev, &refs, &payload);
+}
