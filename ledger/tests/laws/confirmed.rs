@@ -1,12 +1,13 @@
 //! Law: nothing confirmed is undone while founders with less than a third of
 //! the lines cheat. Along every way in which a set can grow, an entry that is
-//! confirmed stays confirmed and keeps its outcome, and all ways agree on it.
+//! confirmed stays confirmed and keeps its outcome, and all ways agree on it. Of
+//! two entries of one author at one number at most one is ever confirmed.
 
 use crate::common::history::{self, History};
 use crate::common::{Rng, SeedGuard, is_enough, seed_list};
 use crate::storm;
 use crate::walk::{LINES, walk_one};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use talkoot_ledger::Outcome;
 
 /// Walks a history in two orders; gives how many entries were confirmed, and
@@ -29,6 +30,14 @@ fn check(history: &History, random: &mut Rng) -> [u64; 2] {
         });
     }
     let oracle = &history.oracle;
+    let mut places = BTreeSet::new();
+    for &i in decided.keys() {
+        let entry = &oracle.entries[i];
+        assert!(
+            places.insert((entry.author, entry.seq)),
+            "both sides of a fork are confirmed"
+        );
+    }
     let is_forked = |i: &&usize| {
         let entry = &oracle.entries[**i];
         let fork = oracle.fork_seq(entry.author, oracle.all());

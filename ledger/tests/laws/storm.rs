@@ -11,26 +11,33 @@ use talkoot_ledger::{Payload, Ugft};
 use talkoot_protocol::Wallet;
 
 const HONEST: [&str; 3] = ["f1", "f2", "f3"];
-/// A founder, and a worker that the history begins with naming.
-const CHEATERS: [&str; 2] = ["f0", "x"];
+/// A founder, a submitter with a line, and a worker.
+const CHEATERS: [&str; 3] = ["f0", "x", "y"];
 
 /// A storm of about `length` entries.
 pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History {
     let founders: Vec<(&str, u64)> = ["f0", "f1", "f2", "f3"].into_iter().zip(lines).collect();
-    let kit = Kit::new(&founders, &["x"]);
+    let kit = Kit::new(&founders, &["x", "y"]);
     let mut oracle = Oracle::new(kit.genesis.clone());
-    oracle.add(kit.naming(wallet("f1"), &[wallet("x")]));
+    let naming = kit.naming(wallet("f1"), &[wallet("x"), wallet("y")]);
+    let admit = kit.admit(wallet("f1"), Some(&naming), &[], wallet("x"), 60);
+    oracle.add(naming);
+    oracle.add(admit.clone());
+    for name in ["f2", "f3"] {
+        oracle.add(kit.witness(wallet(name), None, &[&admit], 0));
+    }
+    let all = oracle.all();
     let mut history = History {
         kit,
         oracle,
         cheaters: CHEATERS.iter().map(|name| wallet(name)).collect(),
         acked: BTreeMap::new(),
     };
-    let mut views: BTreeMap<Wallet, Set> = HONEST.iter().map(|name| (wallet(name), 1)).collect();
+    let mut views: BTreeMap<Wallet, Set> = HONEST.iter().map(|name| (wallet(name), all)).collect();
     let mut nonce = 0;
     while history.oracle.entries.len() < length {
         nonce += 1;
-        if random.chance(45) {
+        if random.chance(50) {
             let me = wallet(random.pick(&HONEST));
             witness(&mut history, random, me, views.get_mut(&me).unwrap());
         } else {
@@ -72,8 +79,8 @@ fn add(
 
 /// An honest founder hears of a few entries and says so, on top of its log.
 fn witness(history: &mut History, random: &mut Rng, me: Wallet, view: &mut Set) {
-    let recent = history.oracle.entries.len().saturating_sub(14);
-    let heard: Vec<usize> = (0..random.between(1, 3))
+    let recent = history.oracle.entries.len().saturating_sub(10);
+    let heard: Vec<usize> = (0..random.between(1, 2))
         .map(|_| recent + random.below(history.oracle.entries.len() - recent))
         .collect();
     for &i in &heard {
@@ -88,40 +95,56 @@ fn witness(history: &mut History, random: &mut Rng, me: Wallet, view: &mut Set) 
 fn cheat(history: &mut History, random: &mut Rng, nonce: u64) {
     let me = wallet(random.pick(&CHEATERS));
     let mine = own(history, me);
-    let prev = match random.below(3) {
-        0 if !mine.is_empty() => Some(random.pick(&mine)),
-        _ => mine.last().copied(),
+    let forks = if me == wallet("y") { 15 } else { 50 };
+    let prev = if random.chance(forks) && !mine.is_empty() {
+        let any: Vec<Option<usize>> = mine.iter().map(|&i| Some(i)).chain([None]).collect();
+        random.pick(&any)
+    } else {
+        mine.last().copied()
     };
-    let mut refs: Vec<usize> = if prev.is_none() { vec![0] } else { Vec::new() };
-    if random.chance(40) {
+    // The founders' first entries, which name, admit and confirm.
+    let mut refs: Vec<usize> = if prev.is_none() {
+        vec![0, 1, 2, 3]
+    } else {
+        Vec::new()
+    };
+    if random.chance(30) {
         refs.push(random.below(history.oracle.entries.len()));
     }
-    let payload = if me == wallet("f0") && random.chance(60) {
-        let terms = OfferTerms::default();
-        let stages = [(wallet("x"), nonce, terms)];
+    let payload = if me == wallet("y") {
+        let Some((job, payload)) = last_words(history, random) else {
+            return;
+        };
+        refs.push(job);
+        payload
+    } else if me == wallet("f0") && random.chance(30) {
+        Payload::Witness
+    } else if random.chance(75) {
+        let stages = [(wallet("y"), nonce, OfferTerms::default())];
         let max = random.pick(&[10, 40]);
         Payload::Reserve(Box::new(history.kit.reserve_payload(me, &stages, 0, max)))
-    } else if me == wallet("f0") {
+    } else {
+        let to = random.pick(&["y", "f3"]);
         let line_ugft = Ugft(random.pick(&[5, 30]));
         Payload::Admit(Admit {
-            wallet: wallet("x"),
+            wallet: wallet(to),
             line_ugft,
         })
-    } else {
-        let jobs: Vec<usize> = bits(history.oracle.all())
-            .filter(|&i| matches!(history.oracle.payloads[i], Some(Payload::Reserve(_))))
-            .collect();
-        if jobs.is_empty() {
-            return;
-        }
-        let job = random.pick(&jobs[jobs.len().saturating_sub(4)..]);
-        refs.push(job);
-        let done = random.pick(&[0, 5, 10]);
-        let job = &history.oracle.entries[job];
-        let frontier = history
-            .kit
-            .frontier_payload(job, 0, done, random.chance(60));
-        Payload::Frontier(Box::new(frontier))
     };
     add(history, me, prev, &refs, &payload);
+}
+
+/// A frontier of one of the newest jobs.
+fn last_words(history: &History, random: &mut Rng) -> Option<(usize, Payload)> {
+    let jobs: Vec<usize> = bits(history.oracle.all())
+        .filter(|&i| matches!(history.oracle.payloads[i], Some(Payload::Reserve(_))))
+        .collect();
+    let newest = &jobs[jobs.len().saturating_sub(4)..];
+    let job = *newest.get(random.below(newest.len().max(1)))?;
+    let done = random.pick(&[0, 5, 10]);
+    let entry = &history.oracle.entries[job];
+    let frontier = history
+        .kit
+        .frontier_payload(entry, 0, done, random.chance(60));
+    Some((job, Payload::Frontier(Box::new(frontier))))
 }
