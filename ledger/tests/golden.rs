@@ -7,9 +7,9 @@ mod common;
 
 use common::{E, Kit, OfferTerms, wallet};
 use std::path::PathBuf;
-use talkoot_ledger::kinds::{self, Equivocation, Model};
-use talkoot_ledger::{Entry, Ledger, Payload, Source, id_of};
-use talkoot_protocol::{Hash, ModelCard, Signed, Verified};
+use talkoot_ledger::kinds::{self, Equivocation, Model, Release};
+use talkoot_ledger::{Entry, HOLD_GRACE_MS, Ledger, Payload, Source, id_of};
+use talkoot_protocol::{Hash, JobId, ModelCard, Signed, Verified};
 
 fn hex(bytes: &[u8]) -> String {
     bytes
@@ -93,6 +93,10 @@ fn one_of_each() -> (Kit, Vec<(&'static str, E)>) {
     });
     let model = kit.entry(s, Some(&equivocation), &[], &model);
     let unknown = kit.raw(s, Some(&model), &[], 500, vec![1, 2, 3], &[]);
+    // The stage of v never said its last word, and the deadline is over.
+    let claim = kit.witness(s, Some(&unknown), &[], HOLD_GRACE_MS + 9000);
+    let job = JobId(id_of(&reserve));
+    let release = kit.entry(s, Some(&claim), &[], &Payload::Release(Release { job }));
     let all = vec![
         ("witness", witness),
         ("admit", admit),
@@ -101,6 +105,8 @@ fn one_of_each() -> (Kit, Vec<(&'static str, E)>) {
         ("equivocation", equivocation),
         ("model", model),
         ("unknown", unknown),
+        ("claim", claim),
+        ("release", release),
     ];
     (kit, all)
 }
@@ -244,8 +250,9 @@ fn kinds_have_their_numbers() {
         kinds::WITNESS,
         kinds::EQUIVOCATION,
         kinds::MODEL,
+        kinds::RELEASE,
     ];
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
 }
 
 proptest::proptest! {
@@ -254,7 +261,7 @@ proptest::proptest! {
     /// Hostile bytes give an error or the one value they are the encoding of.
     #[test]
     fn arbitrary_bytes_decode_canonically_or_not_at_all(
-        kind in 0_u16..8,
+        kind in 0_u16..9,
         cut in 0_usize..3000,
         changes in proptest::collection::vec((0_usize..3000, proptest::prelude::any::<u8>()), 0..4),
     ) {

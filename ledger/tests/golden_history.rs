@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use talkoot_ledger::books::{BooksFiles, verify};
 use talkoot_ledger::journal::faulty::{FaultyFile, Power};
 use talkoot_ledger::journal::{self, RecordKind};
-use talkoot_ledger::kinds::{self, Admit, Equivocation, Model};
+use talkoot_ledger::kinds::{self, Admit, Equivocation, Model, Release};
 use talkoot_ledger::store::memory::MemoryIndex;
-use talkoot_ledger::{Books, Ledger, Outcome, Payload, Source, Ugft, id_of};
-use talkoot_protocol::{DType, Genesis, Hash, ModelCard, ModelShape, Verified, Wallet};
+use talkoot_ledger::{Books, HOLD_GRACE_MS, Ledger, Outcome, Payload, Source, Ugft, id_of};
+use talkoot_protocol::{DType, Genesis, Hash, JobId, ModelCard, ModelShape, Verified, Wallet};
 
 /// Names of the wallets: the seed of each is the blake3 of its name.
 const FOUNDERS: [(&str, u64); 4] = [
@@ -69,6 +69,16 @@ impl Writer {
 
     fn witness(&mut self, author: &str, refs: &[&E]) -> E {
         self.post(author, refs, &Payload::Witness)
+    }
+
+    /// A witness at a time of the author's own.
+    fn claim(&mut self, author: &str, refs: &[&E], time_ms: u64) -> E {
+        let author = wallet(author);
+        let prev = self.tips.get(&author);
+        let entry = self.kit.witness(author, prev, refs, time_ms);
+        self.tips.insert(author, entry.clone());
+        self.all.push(entry.clone());
+        entry
     }
 
     /// Founders with more than two thirds of the lines have seen these.
@@ -188,6 +198,21 @@ fn jobs(writer: &mut Writer, welcome: &E, seen: &[E; 3]) {
     let third = writer.reserve("eve", &[&seen[0], &seen[1]], &stages, (5, 95));
     let gus = writer.frontier("gus", &[&third], &third, (5, 33), true);
     writer.confirm(&[&gus]);
+    // One stage posts in time, one never; founders let the deadline pass.
+    let stages = [
+        ("gus", 5, terms(50, 500, 9, 1_000_000)),
+        ("fay", 5, terms(50, 500, 9, 1_000_000)),
+    ];
+    let fourth = writer.reserve("cy", &[], &stages, (0, 60));
+    let gus = writer.frontier("gus", &[&fourth], &fourth, (0, 12), false);
+    writer.confirm(&[&gus]);
+    let over_ms = HOLD_GRACE_MS + 9000;
+    let claims = ["ada", "bo", "di"].map(|name| writer.claim(name, &[&fourth], over_ms));
+    let job = JobId(id_of(&fourth));
+    let refs = [&claims[0], &claims[1], &claims[2]];
+    let release = writer.post("cy", &refs, &Payload::Release(Release { job }));
+    writer.frontier("fay", &[&fourth], &fourth, (0, 12), true);
+    writer.frontier("gus", &[&release], &fourth, (0, 60), true);
 }
 
 /// Fay signs two entries at one number; gus orders twice at one number, and one
@@ -265,6 +290,7 @@ fn describe(outcome: Outcome) -> String {
         Outcome::Noted => "noted".into(),
         Outcome::Admitted { line, .. } => format!("admitted {}", line.0),
         Outcome::Reserved { held } => format!("reserved {}", held.0),
+        Outcome::Released { freed } => format!("released {}", freed.0),
         Outcome::Paid {
             burned,
             earned,
@@ -416,7 +442,7 @@ fn the_history_leaves_nothing_out() {
     }
     let (genesis, entries) = read();
     let said = by_ledger(&genesis, &entries);
-    for kind in kinds::ADMIT..=kinds::MODEL {
+    for kind in kinds::ADMIT..=kinds::RELEASE {
         let is_there =
             |(entry, outcome, _): &(E, Outcome, bool)| entry.kind == kind && outcome.is_effective();
         assert!(said.entries.iter().any(is_there), "{}", kinds::name(kind));

@@ -6,9 +6,9 @@ use crate::common::history::History;
 use crate::common::oracle::{Oracle, Set, bits};
 use crate::common::{E, Kit, OfferTerms, Rng, wallet};
 use std::collections::{BTreeMap, BTreeSet};
-use talkoot_ledger::kinds::Admit;
-use talkoot_ledger::{Payload, Ugft};
-use talkoot_protocol::Wallet;
+use talkoot_ledger::kinds::{Admit, Release};
+use talkoot_ledger::{HOLD_GRACE_MS, Payload, Ugft, id_of};
+use talkoot_protocol::{JobId, Wallet};
 
 const HONEST: [&str; 3] = ["f1", "f2", "f3"];
 /// A founder, a submitter with a line, and a worker.
@@ -72,7 +72,7 @@ fn add(
         .take(8)
         .collect();
     let mut entry = history.kit.entry(author, prev, &refs, payload).into_inner();
-    entry.time_ms = entries.len() as u64;
+    entry.time_ms = HOLD_GRACE_MS + entries.len() as u64;
     let entry = E::sign(entry, history.kit.key(author), history.kit.network).unwrap();
     history.oracle.add(entry)
 }
@@ -119,10 +119,13 @@ fn cheat(history: &mut History, random: &mut Rng, nonce: u64) {
         payload
     } else if me == wallet("f0") && random.chance(30) {
         Payload::Witness
-    } else if random.chance(75) {
-        let stages = [(wallet("y"), nonce, OfferTerms::default())];
-        let max = random.pick(&[10, 40]);
-        Payload::Reserve(Box::new(history.kit.reserve_payload(me, &stages, 0, max)))
+    } else if random.chance(65) {
+        order(history, random, me, nonce)
+    } else if random.chance(60) {
+        let Some(payload) = release(history, random, &mine) else {
+            return;
+        };
+        payload
     } else {
         let to = random.pick(&["y", "f3"]);
         let line_ugft = Ugft(random.pick(&[5, 30]));
@@ -132,6 +135,24 @@ fn cheat(history: &mut History, random: &mut Rng, nonce: u64) {
         })
     };
     add(history, me, prev, &refs, &payload);
+}
+
+/// A small job of the worker's, which is soon over.
+fn order(history: &History, random: &mut Rng, me: Wallet, nonce: u64) -> Payload {
+    let stages = [(wallet("y"), nonce, OfferTerms::default())];
+    let max = random.pick(&[10, 40]);
+    let mut reserve = history.kit.reserve_payload(me, &stages, 0, max);
+    reserve.deadline_ms = history.oracle.entries.len() as u64 + u64::from(random.between(3, 25));
+    Payload::Reserve(Box::new(reserve))
+}
+
+/// A release of one of the own jobs, whether due or not.
+fn release(history: &History, random: &mut Rng, mine: &[usize]) -> Option<Payload> {
+    let is_job = |i: &usize| matches!(history.oracle.payloads[*i], Some(Payload::Reserve(_)));
+    let jobs: Vec<usize> = mine.iter().copied().filter(is_job).collect();
+    let job = *jobs.get(random.below(jobs.len().max(1)))?;
+    let job = JobId(id_of(&history.oracle.entries[job]));
+    Some(Payload::Release(Release { job }))
 }
 
 /// A frontier of one of the newest jobs.

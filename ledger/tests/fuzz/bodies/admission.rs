@@ -5,8 +5,10 @@
 use super::input::Input;
 use crate::common::{E, Kit, OfferTerms, wallet};
 use std::sync::OnceLock;
-use talkoot_ledger::kinds::{self, Admit, Equivocation, Model, Reserve};
-use talkoot_ledger::{Admission, Balance, Entry, Ledger, Payload, Source, Ugft, id_of};
+use talkoot_ledger::kinds::{self, Admit, Equivocation, Model, Release, Reserve};
+use talkoot_ledger::{
+    Admission, Balance, Entry, HOLD_GRACE_MS, Ledger, Payload, Source, Ugft, id_of,
+};
 use talkoot_protocol::limits::ENTRY_PAYLOAD_BYTES_MAX;
 use talkoot_protocol::{Hash, JobId, LayerRange, NetworkId, Signed, Verified, Wallet, codec};
 
@@ -132,8 +134,10 @@ impl World {
 
     /// Sometimes an envelope that no set can hold.
     fn bend(&self, mut entry: Entry, input: &mut Input<'_>) -> Entry {
+        // Some say that the deadline of all jobs is over.
+        let over_ms = HOLD_GRACE_MS + 9000;
+        entry.time_ms = if input.chance(64) { over_ms } else { 0 } + self.made.len() as u64;
         if !input.chance(24) {
-            entry.time_ms = self.made.len() as u64;
             return entry;
         }
         match input.below(7) {
@@ -173,7 +177,7 @@ impl World {
     }
 
     fn payload(&mut self, author: Wallet, input: &mut Input<'_>) -> Option<(u16, Vec<u8>)> {
-        let payload = match input.below(10) {
+        let payload = match input.below(11) {
             0 => Payload::Witness,
             1 => {
                 let kind = u16::from(input.below(10).to_le_bytes()[0]);
@@ -190,7 +194,10 @@ impl World {
                 let [first, second] = [(); 2].map(|()| input.below(self.made.len()));
                 Payload::Equivocation(Equivocation::new(&self.made[first], &self.made[second]))
             }
-            8 => {
+            8 => Payload::Release(Release {
+                job: JobId(id_of(&self.made[input.below(self.made.len())])),
+            }),
+            9 => {
                 let length = input.below(300);
                 Payload::Model(Model {
                     card: input.bytes(length).to_vec(),
