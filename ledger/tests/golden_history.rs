@@ -434,6 +434,16 @@ fn the_journal_comes_to_the_books_by_every_reading() {
     assert!(golden.contains(&format!("\nentries {}\n", report.entries)));
 }
 
+/// docs/LEDGER.md quotes the tip of this history.
+#[test]
+fn the_document_quotes_the_tip() {
+    let (genesis, entries) = read();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/LEDGER.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let tip = by_ledger(&genesis, &entries).tip;
+    assert!(document.contains(&format!("\ntip {tip}\n")), "tip {tip}");
+}
+
 /// It says something of every kind and of many reasons.
 #[test]
 fn the_history_leaves_nothing_out() {
