@@ -24,8 +24,10 @@ mod node;
 mod queue;
 mod random;
 mod scenario;
+mod thousand;
 mod world;
 
 pub use counts::Counts;
 pub use invariants::Violation;
 pub use scenario::{Scenario, run};
+pub use thousand::thousand;

@@ -87,6 +87,13 @@ impl Links {
         }
     }
 
+    /// Parts the nodes below a number from the others.
+    pub(crate) fn part_at(&mut self, boundary: usize) {
+        for (node, side) in self.side.iter_mut().enumerate() {
+            *side = u8::from(node >= boundary);
+        }
+    }
+
     pub(crate) fn heal(&mut self) {
         self.side.fill(0);
     }

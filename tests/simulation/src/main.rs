@@ -4,6 +4,7 @@
 //! ```text
 //! talkoot-simulate [--seed N | --seeds A..B] [--minutes N]
 //!                  [--scenario all|NAME] [--nodes N] [--json] [--keep-going]
+//! talkoot-simulate --thousand [--nodes N] [--entries N] [--seed N]
 //! ```
 //!
 //! With `--minutes` it goes on with further seeds until the time is over and
@@ -19,7 +20,7 @@
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use talkoot_simulation::{Counts, Scenario, Violation, run};
+use talkoot_simulation::{Counts, Scenario, Violation, run, thousand};
 
 struct Options {
     first: u64,
@@ -29,6 +30,8 @@ struct Options {
     nodes: Option<usize>,
     is_json: bool,
     keeps_going: bool,
+    is_thousand: bool,
+    entries: u64,
 }
 
 const USAGE: &str = "usage: talkoot-simulate [--seed N | --seeds A..B] [--minutes N] \
@@ -44,6 +47,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         nodes: None,
         is_json: false,
         keeps_going: false,
+        is_thousand: false,
+        entries: 10_000,
     };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -66,6 +71,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
             }
             "--nodes" => options.nodes = Some(arguments.next()?.parse().ok()?),
             "--json" => options.is_json = true,
+            "--thousand" => options.is_thousand = true,
+            "--entries" => options.entries = arguments.next()?.parse().ok()?,
             "--keep-going" => options.keeps_going = true,
             _ => return None,
         }
@@ -106,12 +113,29 @@ fn print(options: &Options, counts: &Counts, failures: u64, seconds: u64) {
     println!("seconds: {seconds}");
 }
 
+fn run_thousand(options: &Options, start: Instant) -> ExitCode {
+    let nodes = options.nodes.unwrap_or(1000);
+    match thousand(nodes, options.entries, options.first) {
+        Ok(counts) => {
+            print(options, &counts, 0, start.elapsed().as_secs());
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            println!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let Some(options) = parse(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
     let start = Instant::now();
+    if options.is_thousand {
+        return run_thousand(&options, start);
+    }
     let least = Duration::from_secs(options.minutes.saturating_mul(60));
     let (mut counts, mut failures, mut shown) = (Counts::default(), 0_u64, Duration::ZERO);
     let mut seed = options.first;

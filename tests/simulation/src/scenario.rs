@@ -129,6 +129,8 @@ impl Scenario {
                 bytes_per_ms: random.between(50, 5_000),
             },
             has_disks: true,
+            named: founders..nodes,
+            is_watched: true,
             inspect_every_us: 2_000_000,
             job_every_us: if self == Self::Small {
                 1_500_000

@@ -39,7 +39,10 @@ pub(crate) struct Settings {
     pub(crate) links: LinkSettings,
     /// Whether disks are simulated, and crashes survived.
     pub(crate) has_disks: bool,
-    /// Whether every node ticks, or only those that have duties.
+    /// The members that founders name.
+    pub(crate) named: std::ops::Range<usize>,
+    /// Whether every admission is looked at, or the outcome only.
+    pub(crate) is_watched: bool,
     pub(crate) inspect_every_us: u64,
     pub(crate) job_every_us: u64,
     pub(crate) fault_every_us: u64,
@@ -208,10 +211,10 @@ impl World {
     }
 
     fn name_members(&mut self) -> Lawful {
-        let members: Vec<Wallet> = self
-            .nodes
-            .iter()
-            .skip(self.settings.founders)
+        let named = self.nodes.get(self.settings.named.clone());
+        let members: Vec<Wallet> = named
+            .into_iter()
+            .flatten()
             .map(|node| node.wallet)
             .collect();
         let honest: Vec<u32> = self
@@ -360,7 +363,8 @@ impl World {
             let delays: Vec<u64> = born.map(|born_us| now_us - born_us).collect();
             spread.delays_us.extend(delays);
         }
-        let Some(books) = node.books.as_ref().filter(|_| !node.is_liar) else {
+        let is_watched = self.settings.is_watched && !node.is_liar;
+        let Some(books) = node.books.as_ref().filter(|_| is_watched) else {
             return Ok(());
         };
         self.counts.add("admissions", newly.len() as u64);
@@ -375,7 +379,8 @@ impl World {
     /// After a batch: equal sets must have equal chains.
     pub(crate) fn compare(&mut self, who: u32) -> Lawful {
         let node = &self.nodes[at(who)];
-        match node.books.as_ref().filter(|_| !node.is_liar) {
+        let is_watched = self.settings.is_watched && !node.is_liar;
+        match node.books.as_ref().filter(|_| is_watched) {
             Some(books) => self.laws.equal_sets(node.print, books.ledger()),
             None => Ok(()),
         }
