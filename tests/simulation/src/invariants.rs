@@ -15,7 +15,8 @@
 //! | what is confirmed keeps its outcome, on every node | each inspection, minority | LEDGER.md 4 |
 //! | no honest wallet is convicted of a fork | each inspection | LEDGER.md 5 |
 //! | an honest peer is never marked by an honest one | each mark | LEDGER.md 7 |
-//! | connected honest nodes converge, and know the same forks | the end | LEDGER.md 7 |
+//! | what was acknowledged to an honest stage is paid, if the order has effect | the end, minority | LEDGER.md 4 |
+//! | connected honest nodes converge, know the same forks, and may sign | the end | LEDGER.md 7 |
 //! | a restarted node has the tip it had | the end | LEDGER.md 6 |
 //!
 //! *Minority*: while cheating founders hold less than a third of the lines.

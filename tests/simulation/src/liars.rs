@@ -11,6 +11,7 @@ mod forger;
 mod forker;
 mod founder;
 mod noise;
+mod releaser;
 mod replayer;
 mod server;
 mod summer;
@@ -26,6 +27,7 @@ pub(crate) use forger::Forger;
 pub(crate) use forker::Forker;
 pub(crate) use founder::CheatingFounder;
 pub(crate) use noise::Noise;
+pub(crate) use releaser::Releaser;
 pub(crate) use replayer::Replayer;
 pub(crate) use server::Server;
 pub(crate) use summer::Summer;
@@ -58,7 +60,7 @@ pub(crate) trait Liar: std::fmt::Debug {
 
 /// Any kind but founders', by number.
 pub(crate) fn any(number: usize) -> Box<dyn Liar> {
-    match number % 15 {
+    match number % 16 {
         0 => Box::new(Forker),
         1 => Box::new(Doubler),
         2 => Box::new(Withholder::ACKS),
@@ -73,6 +75,7 @@ pub(crate) fn any(number: usize) -> Box<dyn Liar> {
         11 => Box::new(Noise),
         12 => Box::new(Colluder),
         13 => Box::new(Finalizer),
+        14 => Box::new(Releaser),
         _ => Box::new(Server::RUBBISH),
     }
 }

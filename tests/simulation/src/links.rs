@@ -31,7 +31,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// A ring, so that nobody is alone, and random links up to the degree.
+    /// Everybody with everybody in a small network; else two rings, so that
+    /// nobody is alone, and random links up to the degree.
     pub(crate) fn new(count: usize, settings: LinkSettings, random: &mut Random) -> Self {
         let mut peers = vec![Vec::new(); count];
         let mut join = |a: usize, b: usize| {
@@ -41,10 +42,17 @@ impl Links {
                 peers[b].push(low);
             }
         };
+        let near = if count <= settings.degree + 1 {
+            count
+        } else {
+            2
+        };
         for a in 0..count {
-            join(a, (a + 1) % count);
+            for step in 1..=near {
+                join(a, (a + step) % count);
+            }
         }
-        let extra = count * settings.degree.saturating_sub(2) / 2;
+        let extra = count * settings.degree.saturating_sub(4) / 2;
         for _ in 0..extra {
             let (a, b) = (random.below(count), random.below(count));
             join(a, b);

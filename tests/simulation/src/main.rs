@@ -35,7 +35,7 @@ struct Options {
 }
 
 const USAGE: &str = "usage: talkoot-simulate [--seed N | --seeds A..B] [--minutes N] \
-    [--scenario all|small|general|crashes|partitions|directed|majority|large|garbage] \
+    [--scenario all|small|general|crashes|partitions|directed|majority|large|garbage|releases] \
     [--nodes N] [--json] [--keep-going]";
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {

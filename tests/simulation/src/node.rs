@@ -5,6 +5,7 @@ use crate::craft::E;
 use crate::disk::Disk;
 use std::collections::BTreeSet;
 use talkoot_ledger::Books;
+use talkoot_ledger::duties::Duties;
 use talkoot_ledger::sync::SyncCore;
 use talkoot_protocol::{Hash, JobId, Keypair, Wallet};
 
@@ -45,7 +46,7 @@ pub(crate) struct Node {
     pub(crate) held: Vec<Hash>,
     /// Xor of the ids held.
     pub(crate) print: [u8; 32],
-    pub(crate) next_duty_ms: u64,
+    pub(crate) duties: Duties,
     pub(crate) settled: BTreeSet<JobId>,
     pub(crate) is_unflushed: bool,
     pub(crate) skew_ms: u64,
@@ -60,6 +61,7 @@ impl Node {
     pub(crate) fn new(key: Keypair, is_founder: bool) -> Self {
         Self {
             wallet: key.wallet(),
+            duties: Duties::new(key.wallet()),
             key,
             is_founder,
             is_liar: false,
@@ -70,7 +72,6 @@ impl Node {
             seen: Vec::new(),
             held: Vec::new(),
             print: [0; 32],
-            next_duty_ms: 0,
             settled: BTreeSet::new(),
             is_unflushed: false,
             skew_ms: 0,

@@ -3,11 +3,13 @@
 
 use crate::counts::Counts;
 use crate::invariants::{self, Lawful, Violation};
-use crate::liars::{self, CheatingFounder, Crowd, Doubler, Finalizer, Forker, Liar, Server};
+use crate::liars::{
+    self, CheatingFounder, Crowd, Doubler, Finalizer, Forker, Liar, Releaser, Server, Withholder,
+};
 use crate::links::{LinkSettings, at, index};
 use crate::naive;
 use crate::random::Random;
-use crate::world::{Settings, World};
+use crate::world::{Settings, World, stages_are_paid};
 use talkoot_ledger::Ledger;
 
 /// A kind of world.
@@ -29,11 +31,13 @@ pub enum Scenario {
     Large,
     /// Ten thousand authors write rubbish.
     Garbage,
+    /// Long enough that holds end by a release.
+    Releases,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Small,
         Self::General,
         Self::Crashes,
@@ -42,6 +46,7 @@ impl Scenario {
         Self::Majority,
         Self::Large,
         Self::Garbage,
+        Self::Releases,
     ];
 
     /// The name on the command line.
@@ -56,6 +61,7 @@ impl Scenario {
             Self::Majority => "majority",
             Self::Large => "large",
             Self::Garbage => "garbage",
+            Self::Releases => "releases",
         }
     }
 
@@ -78,6 +84,7 @@ impl Scenario {
                 6 | 7 => Self::Crashes,
                 8 => Self::Partitions,
                 9 => Self::Directed,
+                10 if other % 24 == 10 => Self::Releases,
                 10 => Self::Majority,
                 _ => Self::Large,
             },
@@ -98,6 +105,8 @@ impl Scenario {
             Self::Small => 12_000_000,
             Self::Directed => 20_000_000,
             Self::Large => 30_000_000,
+            // The grace of ten minutes must pass.
+            Self::Releases => 680_000_000,
             _ => 40_000_000,
         }
     }
@@ -131,18 +140,27 @@ impl Scenario {
             has_disks: true,
             named: founders..nodes,
             is_watched: true,
-            inspect_every_us: 2_000_000,
-            job_every_us: if self == Self::Small {
-                1_500_000
+            inspect_every_us: if self == Self::Releases {
+                20_000_000
             } else {
-                random.between(400_000, 1_500_000)
+                2_000_000
+            },
+            job_every_us: match self {
+                Self::Small => 1_500_000,
+                Self::Releases => 8_000_000,
+                _ => random.between(400_000, 1_500_000),
             },
             fault_every_us: match self {
                 Self::Crashes => 1_000_000,
                 Self::Partitions => 1_500_000,
+                Self::Releases => 30_000_000,
                 _ => random.between(2_000_000, 10_000_000),
             },
-            lie_every_us: random.between(500_000, 3_000_000),
+            lie_every_us: if self == Self::Releases {
+                20_000_000
+            } else {
+                random.between(500_000, 3_000_000)
+            },
         }
     }
 
@@ -186,6 +204,18 @@ impl Scenario {
                 }
                 for who in members.iter().take(members.len() / 2) {
                     corrupt(*who, liars::any(random.below(100)));
+                }
+            }
+            Self::Releases => {
+                corrupt(0, Box::new(CheatingFounder));
+                corrupt(members[0], Box::new(Withholder::FINALS));
+                let other: Box<dyn Liar> = match random.below(3) {
+                    0 => Box::new(Withholder::LATE),
+                    1 => Box::new(Finalizer),
+                    _ => Box::new(Releaser),
+                };
+                if let Some(who) = members.get(1) {
+                    corrupt(*who, other);
                 }
             }
             Self::Small | Self::General | Self::Large => {
@@ -274,6 +304,9 @@ fn calm(world: &mut World) -> Lawful {
             return Err(Violation("honest nodes do not come to rest".into()));
         }
     }
+    if world.laws.is_minority {
+        stages_are_paid(world)?;
+    }
     world
         .counts
         .add("converge_ms_sum", (world.now_us - start_us) / 1000);
@@ -290,13 +323,23 @@ fn calm(world: &mut World) -> Lawful {
 }
 
 fn agree(world: &World) -> Lawful {
+    let signs = |who: &u32| {
+        let books = world.nodes[at(*who)].books.as_ref();
+        books.is_some_and(|books| books.signing().is_active())
+    };
+    if let Some(who) = world.honest().find(|who| !signs(who)) {
+        let state = world.nodes[at(who)]
+            .books
+            .as_ref()
+            .map(talkoot_ledger::Books::signing);
+        return Err(Violation(format!(
+            "node {who} does not come to sign: {state:?}"
+        )));
+    }
     let names: Vec<(String, &Ledger)> = world
         .honest()
         .filter_map(|who| Some((format!("node {who}"), world.ledger(who)?)))
         .collect();
-    if names.len() != world.honest().count() {
-        return Err(Violation("a machine does not come up".into()));
-    }
     let named: Vec<(&str, &Ledger)> = names
         .iter()
         .map(|(name, ledger)| (name.as_str(), *ledger))
@@ -344,6 +387,7 @@ fn finish(world: &mut World) {
             match view.outcome {
                 talkoot_ledger::Outcome::Reserved { .. } => counts.one("reserves_effective"),
                 talkoot_ledger::Outcome::Paid { .. } => counts.one("frontiers_paid"),
+                talkoot_ledger::Outcome::Released { .. } => counts.one("releases"),
                 talkoot_ledger::Outcome::Admitted { .. } => counts.one("lines_passed_on"),
                 _ => {}
             }

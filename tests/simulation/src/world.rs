@@ -9,7 +9,7 @@ mod jobs;
 mod machines;
 mod syncing;
 
-pub(crate) use jobs::{DEADLINE_MS, Job, pair_of};
+pub(crate) use jobs::{DEADLINE_MS, Job, pair_of, stages_are_paid};
 
 use crate::counts::Counts;
 use crate::craft::E;

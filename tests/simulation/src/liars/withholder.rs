@@ -34,7 +34,7 @@ impl Withholder {
         habits: Habits {
             withholds_acks: false,
             withholds_finals: false,
-            late_final_ms: 6_000,
+            late_final_ms: talkoot_ledger::HOLD_GRACE_MS,
         },
     };
 }

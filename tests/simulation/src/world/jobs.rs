@@ -210,11 +210,13 @@ impl World {
     /// Whether a stage holds the order and trusts whom it is from.
     fn may_work(&self, who: u32, job: &Job) -> bool {
         let wallet = self.nodes[at(job.submitter)].wallet;
+        let now_ms = self.clock_ms(who);
         self.nodes[at(who)].is_liar
             || self.ledger(who).is_some_and(|ledger| {
-                let view = ledger.view(&job.id.0);
-                view.is_some_and(|view| matches!(view.outcome, Outcome::Reserved { .. }))
-                    && !ledger.forked_authors().contains(&wallet)
+                ledger.job(job.id).is_some_and(|view| {
+                    matches!(view.outcome, Outcome::Reserved { .. })
+                        && now_ms < view.terms.deadline_ms
+                }) && !ledger.forked_authors().contains(&wallet)
             })
     }
 
@@ -373,6 +375,41 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What was acknowledged to a stage that holds the ack is paid to it, when the
+/// order has effect: nobody takes from a stage that posted in time.
+pub(crate) fn stages_are_paid(world: &World) -> Lawful {
+    for job in &world.jobs {
+        for who in job.stages.iter().copied() {
+            let node = &world.nodes[at(who)];
+            let Some(books) = node.books.as_ref().filter(|_| !node.is_liar) else {
+                continue;
+            };
+            let (Some(held), Some(view)) = (books.highest_ack(job.id), books.ledger().job(job.id))
+            else {
+                continue;
+            };
+            let ack = held.ack.claimed();
+            let stage = view
+                .stages
+                .iter()
+                .find(|stage| stage.worker == node.wallet && !stage.is_own);
+            let Some(stage) = stage.filter(|_| view.outcome.is_effective()) else {
+                continue;
+            };
+            let paid = stage.frontier.unwrap_or_default();
+            if paid < (ack.prompt_done, ack.completion_done) {
+                return Err(Violation(format!(
+                    "node {who} holds an ack of {}, {} for job {} and was paid for {paid:?}",
+                    ack.prompt_done,
+                    ack.completion_done,
+                    job.id.short()
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn card(number: u64) -> Payload {

@@ -5,11 +5,10 @@ use super::{Event, TICK_US, World};
 use crate::disk::{Fate, nowhere};
 use crate::invariants::{self, Lawful, Violation};
 use crate::links::{at, index};
+use talkoot_ledger::Books;
+use talkoot_ledger::duties::Duties;
 use talkoot_ledger::sync::{SyncCore, SyncInput};
-use talkoot_ledger::{Books, Draft, Payload};
 
-/// Between two witnesses of a founder.
-const WITNESS_PAUSE_MS: u64 = 2_000;
 /// How far a crash may be in the future of a start, in calls to the disk.
 const CALLS_TO_CRASH: u64 = 40;
 
@@ -52,7 +51,7 @@ impl World {
         node.seen.clear();
         node.settled.clear();
         node.busy_until_us = 0;
-        node.next_duty_ms = 0;
+        node.duties = Duties::new(node.wallet);
         let life = node.life;
         if !is_new {
             self.counts.one("restarts");
@@ -124,29 +123,15 @@ impl World {
     /// What the node must post by itself.
     fn do_duties(&mut self, who: u32) -> Lawful {
         let now_ms = self.clock_ms(who);
-        let node = &self.nodes[at(who)];
-        let Some(books) = node
-            .books
-            .as_ref()
-            .filter(|books| books.signing().is_active())
-        else {
+        let node = &mut self.nodes[at(who)];
+        let Some(books) = &node.books else {
             return Ok(());
         };
-        if !node.is_founder || now_ms < node.next_duty_ms {
+        if !books.signing().is_active() {
             return Ok(());
         }
-        let (ledger, me) = (books.ledger(), node.wallet);
-        let proofs = ledger.equivocations_due();
-        let is_due = ledger.is_witness_due(me, now_ms);
-        for proof in proofs {
-            self.author(who, Draft::new(&proof, now_ms))?;
-        }
-        if is_due
-            && self
-                .author(who, Draft::new(&Payload::Witness, now_ms))?
-                .is_some()
-        {
-            self.nodes[at(who)].next_duty_ms = now_ms + WITNESS_PAUSE_MS;
+        for draft in node.duties.due(books.ledger(), now_ms) {
+            self.author(who, draft)?;
         }
         Ok(())
     }
