@@ -1,12 +1,11 @@
 //! Scenarios: what kind of world a seed makes, and how a run goes: noise, calm,
 //! convergence, last checks.
 
+mod cast;
+
 use crate::counts::Counts;
 use crate::invariants::{self, Lawful, Violation};
-use crate::liars::{
-    self, CheatingFounder, Crowd, Doubler, Finalizer, Forker, Liar, Releaser, Server, Withholder,
-};
-use crate::links::{LinkSettings, at, index};
+use crate::links::{LinkSettings, at};
 use crate::naive;
 use crate::random::Random;
 use crate::world::{Settings, World, stages_are_paid};
@@ -163,83 +162,6 @@ impl Scenario {
             },
         }
     }
-
-    /// Which node lies in which way.
-    fn liars(self, random: &mut Random, settings: &Settings) -> Vec<(u32, Box<dyn Liar>)> {
-        let (nodes, founders) = (settings.nodes, settings.founders);
-        let mut members: Vec<usize> = (founders..nodes).collect();
-        random.shuffle(&mut members);
-        let mut liars: Vec<(u32, Box<dyn Liar>)> = Vec::new();
-        let mut corrupt = |who: usize, liar: Box<dyn Liar>| liars.push((index(who), liar));
-        match self {
-            Self::Crashes => {}
-            Self::Garbage => corrupt(4, Box::new(Crowd::of(10_000))),
-            Self::Directed => {
-                corrupt(
-                    0,
-                    if random.chance(50) {
-                        Box::new(Doubler)
-                    } else {
-                        Box::new(Forker)
-                    },
-                );
-                corrupt(members[0], Box::new(Finalizer));
-            }
-            Self::Partitions => {
-                corrupt(0, Box::new(Doubler));
-                for who in members.iter().take(members.len() / 2) {
-                    corrupt(
-                        *who,
-                        if random.chance(50) {
-                            Box::new(Doubler)
-                        } else {
-                            Box::new(Finalizer)
-                        },
-                    );
-                }
-            }
-            Self::Majority => {
-                for who in 0..founders / 2 {
-                    corrupt(who, Box::new(CheatingFounder));
-                }
-                for who in members.iter().take(members.len() / 2) {
-                    corrupt(*who, liars::any(random.below(100)));
-                }
-            }
-            Self::Releases => {
-                corrupt(0, Box::new(CheatingFounder));
-                corrupt(members[0], Box::new(Withholder::FINALS));
-                let other: Box<dyn Liar> = match random.below(3) {
-                    0 => Box::new(Withholder::LATE),
-                    1 => Box::new(Finalizer),
-                    _ => Box::new(Releaser),
-                };
-                if let Some(who) = members.get(1) {
-                    corrupt(*who, other);
-                }
-            }
-            Self::Small | Self::General | Self::Large => {
-                if random.chance(60) {
-                    corrupt(
-                        0,
-                        if random.chance(50) {
-                            Box::new(CheatingFounder)
-                        } else {
-                            liars::any(random.below(100))
-                        },
-                    );
-                }
-                let count = random.below(members.len() + 1);
-                for who in members.iter().take(count) {
-                    corrupt(*who, liars::any(random.below(100)));
-                }
-                if let Some(who) = members.get(count).filter(|_| random.chance(20)) {
-                    corrupt(*who, Box::new(Server::NOTHING));
-                }
-            }
-        }
-        liars
-    }
 }
 
 /// How long calm nodes may take to come together.
@@ -254,7 +176,7 @@ const QUIET_US: u64 = 6_000_000;
 pub fn run(scenario: Scenario, seed: u64, nodes: Option<usize>) -> Result<Counts, Violation> {
     let mut random = Random::new(seed ^ 0x7461_6C6B_6F6F_7400);
     let settings = scenario.settings(&mut random, nodes);
-    let liars = scenario.liars(&mut random, &settings);
+    let liars = cast::liars(scenario, &mut random, &settings);
     let mut world = World::new(random.next(), settings);
     for (who, liar) in liars {
         world.corrupt(who, liar);
