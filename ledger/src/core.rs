@@ -8,7 +8,7 @@ use crate::accounts::Accounts;
 use crate::amount::{Balance, Ugft};
 use crate::chain::Chain;
 use crate::entry::Entry;
-use crate::facts::{self, Embedded, Facts};
+use crate::facts::{self, Embedded, Facts, Recent};
 use crate::graph::{AuthorIx, Graph, Ix, Parents};
 use crate::jobs::Job;
 use crate::judge::{self, Verdict};
@@ -16,7 +16,7 @@ use crate::outcome::{Outcome, Reason};
 use crate::past::Past;
 use crate::spending::{LogCache, LogMoney};
 use std::collections::{BTreeMap, BTreeSet};
-use talkoot_protocol::{Genesis, Hash, NetworkId, Verified, Wallet};
+use talkoot_protocol::{Genesis, Hash, ModelId, NetworkId, Verified, Wallet};
 
 /// What a right `Frontier` claims, cumulative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub(crate) struct Core {
     pub(crate) jobs: BTreeMap<Ix, Job>,
     /// Jobs of which something is held, by the time that ends it.
     pub(crate) open_jobs: BTreeSet<(u64, Ix)>,
-    /// Stages whose logs hold more than one final frontier.
-    contested: BTreeSet<(Ix, usize)>,
+    /// Stages whose logs hold more than one final frontier, by submitter.
+    contested: BTreeMap<Wallet, BTreeSet<(Ix, usize)>>,
     logs: LogCache,
     pub(crate) accounts: Accounts,
     pub(crate) chain: Chain,
@@ -70,6 +70,11 @@ pub(crate) struct Core {
     pub(crate) offers_used: BTreeMap<(Wallet, u64), Ix>,
     /// Entries with embedded signatures that are wrong.
     faulty: BTreeMap<Ix, Embedded>,
+    recent: Recent,
+    /// Stages that have earned more than is confirmed.
+    pub(crate) earnings_open: BTreeSet<(Ix, usize)>,
+    /// Which entry first carried a model's card.
+    pub(crate) cards: BTreeMap<ModelId, Ix>,
 }
 
 impl Core {
@@ -87,11 +92,14 @@ impl Core {
             admits: BTreeMap::new(),
             jobs: BTreeMap::new(),
             open_jobs: BTreeSet::new(),
-            contested: BTreeSet::new(),
+            contested: BTreeMap::new(),
             logs: LogCache::default(),
             proven: BTreeSet::new(),
             offers_used: BTreeMap::new(),
             faulty: BTreeMap::new(),
+            recent: Recent::default(),
+            earnings_open: BTreeSet::new(),
+            cards: BTreeMap::new(),
         }
     }
 
@@ -128,8 +136,10 @@ impl Core {
             .map_or(&[], |stage| stage.finals.as_slice())
     }
 
-    pub(crate) const fn contested(&self) -> &BTreeSet<(Ix, usize)> {
-        &self.contested
+    /// The stages of a submitter's jobs whose logs hold more than one final
+    /// frontier.
+    pub(crate) fn contested(&self, submitter: &Wallet) -> impl Iterator<Item = &(Ix, usize)> {
+        self.contested.get(submitter).into_iter().flatten()
     }
 
     /// The `Reserve` with this id, if the past holds it.
@@ -166,7 +176,8 @@ impl Core {
 
     /// Judges an entry that is not held, as if it were added now.
     pub(crate) fn preview(&self, entry: &Entry, prev: Option<Ix>, past: &Past) -> (Facts, Verdict) {
-        let (facts, _) = facts::read(entry, &self.genesis, self.network, None);
+        let mut recent = Recent::default();
+        let (facts, _) = facts::read(entry, &self.genesis, self.network, None, &mut recent);
         let mut money = self.money_at(entry.author, prev);
         money.settle(self, past);
         let verdict = judge::judge(self, entry.author, &facts, past, &money);
@@ -184,7 +195,8 @@ impl Core {
     ) -> Ix {
         let author = entry.author;
         let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
-        let (facts, embedded) = facts::read(&entry, &self.genesis, self.network, known);
+        let (facts, embedded) =
+            facts::read(&entry, &self.genesis, self.network, known, &mut self.recent);
         let time_ms = entry.time_ms;
         let is_first = parents.prev.is_none();
         let ix = self.graph.push(entry, parents);
@@ -271,7 +283,7 @@ impl Core {
                 }
             }
             Facts::Frontier(frontier) => {
-                let is_final = frontier.frontier.is_final;
+                let is_final = frontier.is_final;
                 let Some(pay) = record.pay else { return };
                 self.index_frontier(ix, pay, is_final);
             }
@@ -281,6 +293,10 @@ impl Core {
                 if let Some(job) = job {
                     job.releases.push(ix);
                 }
+            }
+            Facts::Model(Some(card)) => {
+                let model = card.id();
+                self.cards.entry(model).or_insert(ix);
             }
             Facts::Equivocation(Some(proof)) => {
                 let author = proof.author;
@@ -297,10 +313,11 @@ impl Core {
             contested,
             ..
         } = self;
-        let Some(stage) = jobs
-            .get_mut(&pay.job)
-            .and_then(|job| job.stages.get_mut(pay.stage))
-        else {
+        let Some(job) = jobs.get_mut(&pay.job) else {
+            return;
+        };
+        let submitter = job.submitter;
+        let Some(stage) = job.stages.get_mut(pay.stage) else {
             return;
         };
         let position = stage
@@ -310,7 +327,8 @@ impl Core {
         if is_final {
             stage.finals.push(ix);
             if stage.finals.len() > 1 {
-                contested.insert((pay.job, pay.stage));
+                let of_submitter = contested.entry(submitter).or_default();
+                of_submitter.insert((pay.job, pay.stage));
             }
         }
     }

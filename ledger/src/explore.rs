@@ -67,7 +67,7 @@ impl Ledger {
     fn job_of(&self, ix: Ix) -> Option<JobId> {
         match &self.core.record(ix).facts {
             Facts::Reserve(_) => Some(JobId(self.core.graph().node(ix).id)),
-            Facts::Frontier(frontier) => Some(JobId(frontier.job())),
+            Facts::Frontier(frontier) => Some(JobId(frontier.job)),
             _ => None,
         }
     }

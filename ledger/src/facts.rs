@@ -10,7 +10,7 @@ use crate::entry::Entry;
 use crate::kinds::{Equivocation, Frontier, Payload, Proof, Reserve};
 use crate::outcome::Reason;
 use crate::split::{JobSize, Split, SplitError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use talkoot_protocol::{
     Genesis, Hash, JobId, ModelCard, ModelId, NetworkId, Offer, Signable, Signed, Wallet, limits,
 };
@@ -69,24 +69,40 @@ pub(crate) struct ReserveFacts {
     pub(crate) split: Result<Split, Reason>,
 }
 
+/// What of a `Frontier` is looked at again; the rest stands in its entry.
 #[derive(Debug)]
 pub(crate) struct FrontierFacts {
-    pub(crate) frontier: Frontier,
+    pub(crate) job: Hash,
+    pub(crate) is_final: bool,
+    /// Who signed the attestation, and who the ack.
+    pub(crate) stage: Wallet,
+    pub(crate) submitter: Wallet,
+    /// What the ack accepts.
+    pub(crate) prompt_done: u32,
+    pub(crate) completion_done: u32,
+    /// Tokens that the attestation claims.
+    pub(crate) attested_tokens: u64,
+    /// Compute time of each stage that it claims, in order.
+    pub(crate) stage_compute_us: Box<[u64]>,
     /// A signature or a field that contradicts, whatever the job is.
     pub(crate) form: Result<(), Reason>,
 }
 
 impl FrontierFacts {
-    pub(crate) fn job(&self) -> Hash {
-        self.frontier.job.0
-    }
-
-    pub(crate) fn prompt_done(&self) -> u32 {
-        self.frontier.ack.claimed().prompt_done
-    }
-
-    pub(crate) fn completion_done(&self) -> u32 {
-        self.frontier.ack.claimed().completion_done
+    fn new(frontier: &Frontier, form: Result<(), Reason>) -> Self {
+        let (attestation, ack) = (frontier.attestation.claimed(), frontier.ack.claimed());
+        Self {
+            job: frontier.job.0,
+            is_final: frontier.is_final,
+            stage: attestation.stage,
+            submitter: ack.submitter,
+            prompt_done: ack.prompt_done,
+            completion_done: ack.completion_done,
+            attested_tokens: u64::from(attestation.prompt_done)
+                .saturating_add(u64::from(attestation.completion_done)),
+            stage_compute_us: attestation.stage_compute_us.as_slice().into(),
+            form,
+        }
     }
 }
 
@@ -101,19 +117,44 @@ pub enum Embedded {
     LaterWrong,
 }
 
+/// Signatures that were found right not long ago. The stages of a job post the
+/// same attestation and ack, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    right: BTreeSet<Hash>,
+    oldest_first: VecDeque<Hash>,
+}
+
+/// How many of them are kept.
+const RECENT_MAX: usize = 512;
+
+impl Recent {
+    fn note(&mut self, proof: Hash) {
+        if self.right.insert(proof) {
+            self.oldest_first.push_back(proof);
+        }
+        if self.oldest_first.len() > RECENT_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.right.remove(&oldest);
+        }
+    }
+}
+
 /// Judges the signatures inside one entry, in order.
-struct Signatures {
+struct Signatures<'a> {
     network: NetworkId,
     known: Option<Embedded>,
+    recent: &'a mut Recent,
     is_first: bool,
     found: Embedded,
 }
 
-impl Signatures {
+impl Signatures<'_> {
     fn is_right<T: Signable>(&mut self, signed: &Signed<T>) -> bool {
         let is_first = std::mem::replace(&mut self.is_first, false);
         let is_right = match self.known {
-            None => signed.is_right(self.network),
+            None => self.check(signed),
             Some(Embedded::Right) => true,
             Some(Embedded::FirstWrong) => !is_first,
             Some(Embedded::LaterWrong) => is_first,
@@ -127,6 +168,15 @@ impl Signatures {
         }
         is_right
     }
+
+    fn check<T: Signable>(&mut self, signed: &Signed<T>) -> bool {
+        let proof = signed.proof(self.network);
+        let is_right = self.recent.right.contains(&proof) || signed.is_right(self.network);
+        if is_right {
+            self.recent.note(proof);
+        }
+        is_right
+    }
 }
 
 /// Reads an entry. What is `known` of its embedded signatures is taken as it
@@ -136,10 +186,12 @@ pub(crate) fn read(
     genesis: &Genesis,
     network: NetworkId,
     known: Option<Embedded>,
+    recent: &mut Recent,
 ) -> (Facts, Embedded) {
     let mut signatures = Signatures {
         network,
         known,
+        recent,
         is_first: true,
         found: Embedded::Right,
     };
@@ -147,7 +199,7 @@ pub(crate) fn read(
     (facts, signatures.found)
 }
 
-fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures) -> Facts {
+fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures<'_>) -> Facts {
     match Payload::decode(entry.kind, &entry.payload) {
         Err(_) => Facts::Malformed,
         Ok(None) => Facts::Unknown,
@@ -166,15 +218,12 @@ fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures) -> F
         }
         Ok(Some(Payload::Frontier(frontier))) => {
             let form = check_frontier(&frontier, signatures);
-            Facts::Frontier(Box::new(FrontierFacts {
-                frontier: *frontier,
-                form,
-            }))
+            Facts::Frontier(Box::new(FrontierFacts::new(&frontier, form)))
         }
     }
 }
 
-fn read_proof(pair: &Equivocation, signatures: &mut Signatures) -> Option<Proof> {
+fn read_proof(pair: &Equivocation, signatures: &mut Signatures<'_>) -> Option<Proof> {
     let network = signatures.network;
     pair.proof_by(network, &mut |entry| signatures.is_right(entry))
         .ok()
@@ -184,7 +233,7 @@ fn read_reserve(
     entry: &Entry,
     reserve: Reserve,
     genesis: &Genesis,
-    signatures: &mut Signatures,
+    signatures: &mut Signatures<'_>,
 ) -> ReserveFacts {
     let terms = JobTerms {
         submitter: entry.author,
@@ -254,7 +303,10 @@ fn check_offers(terms: &JobTerms, offers: &[&Offer]) -> Result<(), Reason> {
     Ok(())
 }
 
-fn check_signatures(offers: &[Signed<Offer>], signatures: &mut Signatures) -> Result<(), Reason> {
+fn check_signatures(
+    offers: &[Signed<Offer>],
+    signatures: &mut Signatures<'_>,
+) -> Result<(), Reason> {
     if offers.iter().all(|offer| signatures.is_right(offer)) {
         Ok(())
     } else {
@@ -274,7 +326,7 @@ fn split(terms: &JobTerms, offers: &[&Offer], genesis: &Genesis) -> Result<Split
     })
 }
 
-fn check_frontier(frontier: &Frontier, signatures: &mut Signatures) -> Result<(), Reason> {
+fn check_frontier(frontier: &Frontier, signatures: &mut Signatures<'_>) -> Result<(), Reason> {
     let attestation = frontier.attestation.claimed();
     if !signatures.is_right(&frontier.attestation) || attestation.job != frontier.job {
         return Err(Reason::Attestation);

@@ -26,7 +26,10 @@ impl Core {
     /// is the one that was just added.
     pub(crate) fn refresh(&mut self, touched: &BTreeSet<Ix>, newest: Ix) {
         let mut stages = BTreeSet::new();
+        let mut earnings = BTreeSet::new();
         for &ix in touched {
+            let pay = self.record(ix).pay.map(|pay| (pay.job, pay.stage));
+            earnings.extend(pay.filter(|key| ix == newest || self.earnings_open.contains(key)));
             if ix != newest && self.is_settled(ix) {
                 continue;
             }
@@ -45,8 +48,11 @@ impl Core {
             let count = self.jobs.get(&job).map_or(0, |job| job.stages.len());
             stages.extend((0..count).map(|stage| (job, stage)));
         }
-        for (job, stage) in stages {
+        for &(job, stage) in &stages {
             self.refresh_stage(job, stage);
+        }
+        for (job, stage) in earnings.into_iter().chain(stages) {
+            self.note_earning(job, stage);
         }
     }
 
@@ -87,8 +93,7 @@ impl Core {
 
     fn paid(&self, ix: Ix, burned_before: Ugft, earned_before: Ugft) -> Outcome {
         let record = self.record(ix);
-        let is_final =
-            matches!(&record.facts, Facts::Frontier(frontier) if frontier.frontier.is_final);
+        let is_final = matches!(&record.facts, Facts::Frontier(frontier) if frontier.is_final);
         let (gross, earned) = record
             .pay
             .map_or((Ugft::ZERO, Ugft::ZERO), |pay| (pay.gross, pay.earned));

@@ -126,7 +126,7 @@ fn judge_frontier(
     money: &LogMoney,
 ) -> Result<Pay, Reason> {
     let job = core
-        .reserve_in(past, &facts.job())
+        .reserve_in(past, &facts.job)
         .ok_or(Reason::JobUnknown)?;
     let record = core.record(job);
     let Facts::Reserve(reserve) = &record.facts else {
@@ -142,23 +142,23 @@ fn judge_frontier(
         .ok_or(Reason::NotAStage)?;
     facts.form?;
     let last = split.stages.last().map(|share| share.worker);
-    if Some(facts.frontier.attestation.claimed().stage) != last {
+    if Some(facts.stage) != last {
         return Err(Reason::Attestation);
     }
-    if facts.frontier.ack.claimed().submitter != reserve.terms.submitter {
+    if facts.submitter != reserve.terms.submitter {
         return Err(Reason::Ack);
     }
-    if facts.prompt_done() > reserve.terms.prompt_tokens {
+    if facts.prompt_done > reserve.terms.prompt_tokens {
         return Err(Reason::PromptAbove);
     }
-    if facts.completion_done() > reserve.terms.completion_tokens_max {
+    if facts.completion_done > reserve.terms.completion_tokens_max {
         return Err(Reason::CompletionAbove);
     }
     if money.is_final(job) {
         return Err(Reason::AfterFinal);
     }
     let gross = split
-        .gross(stage, facts.prompt_done(), facts.completion_done())
+        .gross(stage, facts.prompt_done, facts.completion_done)
         .ok_or(Reason::OutOfRange)?;
     let earned = split.earned(stage, gross).ok_or(Reason::OutOfRange)?;
     Ok(Pay {

@@ -46,6 +46,7 @@ mod release;
 pub mod signer;
 mod spending;
 pub mod split;
+mod standing;
 pub mod store;
 pub mod sync;
 mod tips;

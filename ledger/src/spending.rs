@@ -129,8 +129,7 @@ impl LogMoney {
         // A stage whose log holds two final frontiers may free the same hold
         // twice; the least counts, so those are looked at again.
         let contested = core
-            .contested()
-            .iter()
+            .contested(&self.owner)
             .filter(|key| self.holds.contains_key(key));
         let looked_at: Vec<(Ix, usize)> = self
             .holds_open
@@ -215,7 +214,7 @@ impl LogMoney {
                 let Some(pay) = record.pay else { return };
                 let stage = self.stages.entry(pay.job).or_default();
                 stage.gross = stage.gross.max(pay.gross);
-                stage.is_final |= frontier.frontier.is_final;
+                stage.is_final |= frontier.is_final;
                 // What is earned grows with the gross, so the last has the most.
                 let before = stage.open.last().map_or(stage.counted, |last| last.1);
                 if pay.earned > before {

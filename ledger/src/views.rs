@@ -7,12 +7,11 @@ use crate::graph::Ix;
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::past::Cut;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use talkoot_protocol::sync::TipKey;
 use talkoot_protocol::{Hash, JobId, LayerRange, ModelCard, ModelId, Verified, Wallet};
 
-/// Attested jobs that a service rate is the median of.
-pub const SERVICE_RATE_JOBS: usize = 20;
+pub use crate::standing::SERVICE_RATE_JOBS;
 
 /// An entry and what it came to.
 #[derive(Debug, Clone)]
@@ -309,68 +308,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Earnings whose frontier is not confirmed yet, by wallet.
-    fn unconfirmed_earnings(&self) -> BTreeMap<Wallet, u64> {
-        let mut earnings: BTreeMap<Wallet, u64> = BTreeMap::new();
-        for book in self.core.jobs.values() {
-            for stage in book.stages.iter().filter(|stage| stage.earned > Ugft::ZERO) {
-                let pending = stage.earned.less(self.confirmed_earnings(stage));
-                if pending > Ugft::ZERO {
-                    let sum = earnings.entry(stage.worker).or_default();
-                    *sum = sum.saturating_add(pending.0);
-                }
-            }
-        }
-        earnings
-    }
-
-    /// The most earned among a stage's confirmed frontiers.
-    fn confirmed_earnings(&self, stage: &crate::jobs::StageBook) -> Ugft {
-        let frontiers = stage.frontiers.iter();
-        let confirmed = frontiers.filter(|&&ix| self.core.is_confirmed(ix, Cut::All));
-        let earned = confirmed.filter_map(|&ix| self.core.record(ix).pay.map(|pay| pay.earned));
-        earned.max().unwrap_or(Ugft::ZERO)
-    }
-
-    fn account_with(&self, wallet: Wallet, pending: &BTreeMap<Wallet, u64>) -> AccountView {
-        let account = self.core.accounts.get(&wallet);
-        AccountView {
-            wallet,
-            balance: account.balance,
-            line: account.line,
-            held: account.held,
-            pending: Ugft(pending.get(&wallet).copied().unwrap_or(0)),
-        }
-    }
-
-    /// The books of one wallet.
-    #[must_use]
-    pub fn account(&self, wallet: Wallet) -> AccountView {
-        self.account_with(wallet, &self.unconfirmed_earnings())
-    }
-
-    /// The books of everybody, sorted by wallet.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<AccountView> {
-        let pending = self.unconfirmed_earnings();
-        self.wallets()
-            .into_iter()
-            .map(|wallet| self.account_with(wallet, &pending))
-            .collect()
-    }
-
-    /// What a submitter's unconfirmed reservations still hold: what its workers
-    /// stand to lose if it turns out to have forked its log.
-    #[must_use]
-    pub fn unconfirmed_holds(&self, submitter: Wallet) -> Ugft {
-        let open = self.core.jobs.iter().filter(|(job, book)| {
-            book.submitter == submitter && !self.core.is_confirmed(**job, Cut::All)
-        });
-        let held =
-            open.flat_map(|(_, book)| (0..book.stages.len()).map(|stage| book.held(stage).0));
-        Ugft(held.fold(0, u64::saturating_add))
-    }
-
     /// What was burned and not earned, in all.
     #[must_use]
     pub const fn commons(&self) -> Balance {
@@ -461,64 +398,11 @@ impl Ledger {
                 earned: book.map_or(Ugft::ZERO, |book| book.earned),
                 is_final: book.is_some_and(|book| book.finals_effective > 0),
                 is_confirmed: newest.is_some_and(|ix| self.core.is_confirmed(ix, Cut::All)),
-                frontier: facts.map(|facts| (facts.prompt_done(), facts.completion_done())),
-                compute_us: facts.and_then(|facts| {
-                    facts
-                        .frontier
-                        .attestation
-                        .claimed()
-                        .stage_compute_us
-                        .get(index)
-                        .copied()
-                }),
+                frontier: facts.map(|facts| (facts.prompt_done, facts.completion_done)),
+                compute_us: facts.and_then(|facts| facts.stage_compute_us.get(index).copied()),
             }
         };
         split.stages.iter().enumerate().map(view).collect()
-    }
-
-    /// The median service rate of a worker's last attested jobs on the chain,
-    /// in kFLOP per millisecond; 0 without any.
-    #[must_use]
-    pub fn service_rate(&self, worker: Wallet) -> u32 {
-        let mut rates: Vec<u32> = Vec::new();
-        let mut jobs = BTreeSet::new();
-        for link in self.core.chain.links().iter().rev() {
-            let record = self.core.record(link.ix);
-            let (Facts::Frontier(facts), Some(pay)) = (&record.facts, record.pay) else {
-                continue;
-            };
-            let is_own = self.core.graph().node(link.ix).entry.author == worker;
-            if !is_own || !record.outcome.is_effective() || !jobs.insert(pay.job) {
-                continue;
-            }
-            let Facts::Reserve(reserve) = &self.core.record(pay.job).facts else {
-                continue;
-            };
-            let share = reserve
-                .split
-                .as_ref()
-                .ok()
-                .and_then(|split| split.stages.get(pay.stage));
-            let attestation = facts.frontier.attestation.claimed();
-            let tokens = u64::from(attestation.prompt_done)
-                .saturating_add(u64::from(attestation.completion_done));
-            let rate = share
-                .zip(attestation.stage_compute_us.get(pay.stage))
-                .and_then(|(share, &compute_us)| {
-                    let kiloflops =
-                        u128::from(share.share_kflop).saturating_mul(u128::from(tokens));
-                    kiloflops
-                        .saturating_mul(1000)
-                        .checked_div(u128::from(compute_us))
-                });
-            rates.extend(rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX)));
-            if rates.len() >= SERVICE_RATE_JOBS {
-                break;
-            }
-        }
-        rates.sort_unstable();
-        let middle = rates.len().saturating_sub(1).checked_div(2).unwrap_or(0);
-        rates.get(middle).copied().unwrap_or(0)
     }
 
     /// The job whose `Reserve` carries an offer, right or wrong.
@@ -541,13 +425,11 @@ impl Ledger {
     /// A model card that an entry carries.
     #[must_use]
     pub fn card(&self, model: ModelId) -> Option<&ModelCard> {
-        self.core
-            .graph()
-            .all()
-            .find_map(|ix| match &self.core.record(ix).facts {
-                Facts::Model(Some(card)) if card.id() == model => Some(card.as_ref()),
-                _ => None,
-            })
+        let ix = *self.core.cards.get(&model)?;
+        match &self.core.record(ix).facts {
+            Facts::Model(card) => card.as_deref(),
+            _ => None,
+        }
     }
 
     /// Logs with two entries at one number.

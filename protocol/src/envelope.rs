@@ -170,6 +170,19 @@ impl<T: Signable> Signed<T> {
     }
 }
 
+impl<T: Signable> Signed<T> {
+    /// A hash of everything that decides whether the signature is right: what
+    /// is equal here is right or wrong together.
+    #[must_use]
+    pub fn proof(&self, network: NetworkId) -> Hash {
+        let mut bytes = vec![T::CONTEXT as u8];
+        bytes.extend_from_slice(network.0.as_bytes());
+        bytes.extend_from_slice(self.0.signature.as_bytes());
+        codec::encode_onto(&self.0.value, &mut bytes);
+        Hash::of(HashContext::Signature, &bytes)
+    }
+}
+
 /// An object whose signature is right. It derefs to the object.
 #[derive(Debug)]
 pub struct Verified<T>(Signed<T>);

@@ -6,12 +6,13 @@
 //! verdicts on crafted input and is not used. Reading and writing the seed file
 //! is the node's business.
 
+mod keys;
 #[cfg(feature = "memo")]
 mod memo;
 
 use crate::hash::{Hash, HashContext, ParseHexError, parse_hex_32};
 use bincode::{Decode, Encode};
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use std::fmt;
 use std::str::FromStr;
 
@@ -61,7 +62,7 @@ impl Wallet {
     }
 
     fn verify_message(&self, message: &[u8], signature: &Signature) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(&self.0) else {
+        let Some(key) = keys::point(&self.0) else {
             return false;
         };
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);

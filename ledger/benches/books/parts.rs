@@ -1,7 +1,7 @@
 //! The parts of the benchmark, each for a process of its own.
 
 use crate::history::{self, FOUNDERS, Item, Random, Reader, SILENT};
-use crate::report::{Yardstick, median_us, say, status_kib};
+use crate::report::{Yardstick, cpu_seconds, median_us, say, status_kib};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -64,12 +64,13 @@ fn ingest(directory: &Path, history: &Path, mode: IndexMode) {
     let (mut reader, mut yardstick) = (Reader::open(history), Yardstick::new());
     let (mut signatures, mut of_jobs, mut took) = (0, 0, Duration::ZERO);
     let mut now_ms = 0;
+    let cpu_start = cpu_seconds();
     loop {
         let batch = reader.batch(BATCH);
         if batch.is_empty() {
             break;
         }
-        if books.ledger().length().is_multiple_of(BATCH as u64 * 8) {
+        if books.ledger().length().is_multiple_of(BATCH as u64 * 32) {
             yardstick.run();
         }
         now_ms += 60_000;
@@ -84,10 +85,12 @@ fn ingest(directory: &Path, history: &Path, mode: IndexMode) {
     let start = Instant::now();
     books.settle_index();
     took += start.elapsed();
+    let cpu = cpu_seconds() - cpu_start - yardstick.cpu_seconds;
     assert_eq!(books.index_fault(), None);
-    let (sled, entries) = match mode {
-        IndexMode::InStep => ("_sled", books.ledger().length() as f64),
-        IndexMode::Trailing => ("", books.ledger().length() as f64),
+    let entries = books.ledger().length() as f64;
+    let sled = match mode {
+        IndexMode::InStep => "_sled",
+        IndexMode::Trailing => "",
     };
     let per_second = signatures as f64 / took.as_secs_f64();
     if mode == IndexMode::Trailing {
@@ -113,6 +116,11 @@ fn ingest(directory: &Path, history: &Path, mode: IndexMode) {
     say(
         &format!("ingest{sled}_to_verify_ratio"),
         per_second / yardstick.per_second(),
+    );
+    // The same of processor time, all threads: other load does not count.
+    say(
+        &format!("ingest{sled}_to_verify_cpu_ratio"),
+        signatures as f64 / cpu / yardstick.per_cpu_second(),
     );
 }
 
@@ -144,6 +152,7 @@ fn restart(directory: &Path, name: &str) {
     let start = Instant::now();
     let books = open(directory, IndexMode::Trailing);
     say(&format!("{name}_seconds"), start.elapsed().as_secs_f64());
+    say(&format!("{name}_cpu_seconds"), cpu_seconds());
     if name != "restart" {
         return;
     }

@@ -102,7 +102,7 @@ impl Ledger {
             return None;
         };
         let newest = self.furthest_frontier(ix)?;
-        let times = &newest.frontier.attestation.claimed().stage_compute_us;
+        let times = newest.stage_compute_us.iter();
         let stages: Vec<StageWork<'_>> = reserve
             .offers
             .iter()
@@ -117,7 +117,7 @@ impl Ledger {
         }
         Some(Receipt::new(
             (reserve.prompt_tokens, reserve.completion_tokens_max),
-            (newest.prompt_done(), newest.completion_done()),
+            (newest.prompt_done, newest.completion_done),
             self.card(reserve.model).map(|card| card.weight_bytes),
             &stages,
         ))
@@ -135,6 +135,6 @@ impl Ledger {
                 Facts::Frontier(facts) => Some(facts.as_ref()),
                 _ => None,
             })
-            .max_by_key(|facts| (facts.prompt_done(), facts.completion_done()))
+            .max_by_key(|facts| (facts.prompt_done, facts.completion_done))
     }
 }

@@ -5,7 +5,7 @@
 //! is compared with the journal at every start. Opening is therefore fenced:
 //! whatever goes wrong, the directory is moved aside and begun anew.
 
-use super::{Index, IndexBatch, IndexError, Mark};
+use super::{Index, IndexBatch, IndexError, Mark, Place};
 use crate::views::ChainLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -165,20 +165,22 @@ impl Index for SledIndex {
         // No batch spans trees: without its mark, a half-applied change is seen
         // at the next start and the index built again.
         self.meta.remove(MARK_KEY)?;
-        let (mut offsets, mut logs, mut chain) = (
-            sled::Batch::default(),
-            sled::Batch::default(),
-            sled::Batch::default(),
-        );
-        for place in &batch.places {
-            offsets.insert(place.id.as_bytes(), &place.offset.to_be_bytes());
+        // In the order of the keys: neighbours lie on one page.
+        let mut places: Vec<&Place> = batch.places.iter().collect();
+        places.sort_unstable_by_key(|place| place.id);
+        for place in &places {
+            let offset = place.offset.to_be_bytes();
+            self.offsets.insert(place.id.as_bytes(), &offset)?;
+        }
+        places.sort_unstable_by_key(|place| (place.author, place.seq, place.id));
+        for place in places {
             let key = [
                 place.author.as_bytes().as_slice(),
                 &place.seq.to_be_bytes(),
                 place.id.as_bytes(),
             ]
             .concat();
-            logs.insert(key, &[]);
+            self.logs.insert(key, &[])?;
         }
         for (position, link) in (batch.links_from..).zip(&batch.links) {
             let value = [
@@ -187,11 +189,8 @@ impl Index for SledIndex {
                 link.link.as_bytes(),
             ]
             .concat();
-            chain.insert(&position.to_be_bytes(), value);
+            self.chain.insert(position.to_be_bytes(), value)?;
         }
-        self.offsets.apply_batch(offsets)?;
-        self.logs.apply_batch(logs)?;
-        self.chain.apply_batch(chain)?;
         if let Some(mark) = batch.mark {
             self.meta.insert(MARK_KEY, mark.to_bytes())?;
         }
