@@ -124,7 +124,7 @@ fn decoders_and_files_take_any_bytes() {
             run(body, data);
         }
         let mut random = Rng(known.len() as u64);
-        for _ in 0..seeds(1500) {
+        for _ in 0..seeds(2500) {
             let mut data = known[random.below(known.len())].clone();
             change(&mut random, &mut data, &known);
             run(body, &data);
@@ -140,7 +140,7 @@ fn a_ledger_takes_any_entries() {
     for data in &known {
         run(body, data);
     }
-    for seed in 0..seeds(150) {
+    for seed in 0..seeds(1000) {
         let mut random = Rng(seed);
         let length = random.below(1500);
         let mut data: Vec<u8> = (0..length)

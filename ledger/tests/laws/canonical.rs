@@ -62,7 +62,7 @@ fn changed(bytes: &[u8], random: &mut Rng) -> Vec<u8> {
 #[test]
 fn decoding_is_the_inverse_of_encoding_and_nothing_else_decodes() {
     let (mut refused, mut other) = (0_u64, 0_u64);
-    for seed in seed_list(6) {
+    for seed in seed_list(15) {
         let _guard = SeedGuard(seed);
         let mut random = Rng(seed);
         let history = history::write(&mut random, 1, 50);

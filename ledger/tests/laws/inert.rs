@@ -49,7 +49,7 @@ fn check(step: &Step<'_>, ledger: &Ledger) {
 fn an_inert_entry_does_what_an_empty_witness_does() {
     let mut inert = 0_u64;
     let mut held: Vec<E> = Vec::new();
-    walk(10, 60, |step| {
+    walk(30, 60, |step| {
         let entry = &step.history.oracle.entries[step.newest];
         if step.set_before == 0 {
             held.clear();

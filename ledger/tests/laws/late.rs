@@ -42,7 +42,7 @@ fn is_outside_a_release(step: &Step<'_>, i: usize) -> bool {
 #[test]
 fn a_late_entry_changes_no_outcome_but_those_of_an_unconfirmed_fork() {
     let (mut changed, mut late) = (0_u64, 0_u64);
-    walk(20, 80, |step| {
+    walk(60, 80, |step| {
         let oracle = &step.history.oracle;
         late += u64::from(step.newest + 1 < step.set.ilog2() as usize);
         for (&i, (was, _)) in &step.before.entries {

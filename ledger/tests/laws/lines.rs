@@ -8,7 +8,7 @@ use talkoot_ledger::Outcome;
 #[test]
 fn lines_are_passed_on_and_never_multiplied() {
     let mut passed_on = 0;
-    walk(12, 80, |step| {
+    walk(30, 80, |step| {
         let lines = step
             .after
             .accounts

@@ -7,7 +7,7 @@ use crate::walk::walk;
 #[test]
 fn a_wallet_that_did_not_fork_is_never_overdrawn() {
     let (mut tight, mut below_zero) = (0_u64, 0_u64);
-    walk(12, 80, |step| {
+    walk(40, 80, |step| {
         let oracle = &step.history.oracle;
         for account in step.after.accounts.values() {
             if oracle.fork_seq(account.wallet, step.set).is_some() {

@@ -199,7 +199,7 @@ fn at_once(job: &Job) -> Run {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
-        u32::try_from(crate::common::seeds(60)).unwrap()
+        u32::try_from(crate::common::seeds(200)).unwrap()
     ))]
 
     #[test]

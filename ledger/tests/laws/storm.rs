@@ -1,6 +1,7 @@
 //! Histories that are little but forks and confirmation: a founder with less
 //! than a third of the lines and a worker fork their logs at every turn, while
-//! honest founders witness what each of them happens to hold.
+//! honest founders witness what each of them happens to hold. And duels: one
+//! fork, one frontier, and every way in which founders can come to see them.
 
 use crate::common::history::History;
 use crate::common::oracle::{Oracle, Set, bits};
@@ -14,8 +15,8 @@ const HONEST: [&str; 3] = ["f1", "f2", "f3"];
 /// A founder, a submitter with a line, and a worker.
 const CHEATERS: [&str; 3] = ["f0", "x", "y"];
 
-/// A storm of about `length` entries.
-pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History {
+/// Founders, and those whom the first entries name, admit and confirm.
+fn begin(lines: [u64; 4]) -> History {
     let founders: Vec<(&str, u64)> = ["f0", "f1", "f2", "f3"].into_iter().zip(lines).collect();
     let kit = Kit::new(&founders, &["x", "y"]);
     let mut oracle = Oracle::new(kit.genesis.clone());
@@ -26,13 +27,18 @@ pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History
     for name in ["f2", "f3"] {
         oracle.add(kit.witness(wallet(name), None, &[&admit], 0));
     }
-    let all = oracle.all();
-    let mut history = History {
+    History {
         kit,
         oracle,
         cheaters: CHEATERS.iter().map(|name| wallet(name)).collect(),
         acked: BTreeMap::new(),
-    };
+    }
+}
+
+/// A storm of about `length` entries.
+pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History {
+    let mut history = begin(lines);
+    let all = history.oracle.all();
     let mut views: BTreeMap<Wallet, Set> = HONEST.iter().map(|name| (wallet(name), all)).collect();
     let mut nonce = 0;
     while history.oracle.entries.len() < length {
@@ -42,6 +48,37 @@ pub(crate) fn write(random: &mut Rng, lines: [u64; 4], length: usize) -> History
             witness(&mut history, random, me, views.get_mut(&me).unwrap());
         } else {
             cheat(&mut history, random, nonce);
+        }
+    }
+    history
+}
+
+/// A duel: two orders at one number and a frontier of one of them; of these each
+/// founder sees the order alone, or both, or both one after the other, or none.
+pub(crate) fn duel(random: &mut Rng, lines: [u64; 4]) -> History {
+    let mut history = begin(lines);
+    let x = wallet("x");
+    let first = [0, 1, 2, 3];
+    let orders = [1, 2].map(|nonce| {
+        let payload = order(&history, random, x, nonce);
+        add(&mut history, x, None, &first, &payload)
+    });
+    let job = &history.oracle.entries[orders[0]];
+    let frontier = history.kit.frontier_payload(job, 0, 5, random.chance(50));
+    let payload = Payload::Frontier(Box::new(frontier));
+    let refs = [0, orders[0]];
+    let frontier = add(&mut history, wallet("y"), None, &refs, &payload);
+    for name in ["f0", "f1", "f2", "f3"] {
+        let sights: &[&[usize]] = match random.below(4) {
+            0 => &[&[orders[0]], &[orders[1], frontier]],
+            1 => &[&[orders[1], frontier]],
+            2 => &[&[frontier]],
+            _ => &[],
+        };
+        for seen in sights {
+            let me = wallet(name);
+            let prev = own(&history, me).last().copied();
+            add(&mut history, me, prev, seen, &Payload::Witness);
         }
     }
     history

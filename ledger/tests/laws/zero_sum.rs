@@ -7,7 +7,7 @@ use talkoot_ledger::Balance;
 #[test]
 fn balances_and_commons_add_up_to_zero_after_every_entry() {
     let mut moved = 0;
-    walk(12, 80, |step| {
+    walk(30, 80, |step| {
         let balances = step
             .after
             .accounts

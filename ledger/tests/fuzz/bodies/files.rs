@@ -1,16 +1,28 @@
-//! Bodies for what is read from the disk: the journal and the signer file.
+//! Bodies for what is read from the disk: the journal, the signer file, and
+//! books that open over a journal of any records.
 //!
 //! The first byte says whether the rest is the file itself, or whether a right
 //! file is written and then damaged: hashes are not guessed.
 
 use super::input::Input;
+use crate::common::{Kit, wallet};
+use std::sync::OnceLock;
+use talkoot_ledger::books::{BooksFiles, HeldAck, OpenReport};
 use talkoot_ledger::journal::faulty::{FaultyFile, Power};
 use talkoot_ledger::journal::{self, HEADER_BYTES, Journal, Record, RecordKind};
 use talkoot_ledger::signer::{Highest, SignerFile, SignerRead};
-use talkoot_protocol::{Hash, NetworkId};
+use talkoot_ledger::store::memory::MemoryIndex;
+use talkoot_ledger::{Balance, Books};
+use talkoot_protocol::{Hash, NetworkId, codec};
 
 const NETWORK: NetworkId = NetworkId(Hash::ZERO);
-const KINDS: [RecordKind; 3] = [RecordKind::Entry, RecordKind::AckSent, RecordKind::AckHeld];
+const KINDS: [RecordKind; 5] = [
+    RecordKind::Entry,
+    RecordKind::AckSent,
+    RecordKind::AckHeld,
+    RecordKind::EntryFirstWrong,
+    RecordKind::EntryLaterWrong,
+];
 
 fn file(bytes: &[u8]) -> FaultyFile {
     FaultyFile::holding(bytes.to_vec(), &Power::default())
@@ -28,9 +40,9 @@ fn damage(bytes: &mut Vec<u8>, input: &mut Input<'_>) {
     }
 }
 
-fn write(records: &[(RecordKind, Vec<u8>)]) -> Vec<u8> {
+fn write(network: NetworkId, records: &[(RecordKind, Vec<u8>)]) -> Vec<u8> {
     let file = FaultyFile::new(&Power::default());
-    let (mut journal, _) = Journal::open(file.clone(), NETWORK, &mut |_| {}).unwrap();
+    let (mut journal, _) = Journal::open(file.clone(), network, &mut |_| {}).unwrap();
     for (kind, payload) in records {
         journal.append(*kind, payload).unwrap();
     }
@@ -51,7 +63,7 @@ pub(super) fn journal(data: &[u8]) {
             let (kind, length) = (input.pick(&KINDS), input.below(32));
             written.push((kind, input.bytes(length).to_vec()));
         }
-        let mut bytes = write(&written);
+        let mut bytes = write(NETWORK, &written);
         damage(&mut bytes, &mut input);
         bytes
     };
@@ -63,7 +75,7 @@ pub(super) fn journal(data: &[u8]) {
     assert_eq!(contents.end + contents.torn_bytes, bytes.len() as u64);
     if contents.end >= HEADER_BYTES {
         let end = usize::try_from(contents.end).unwrap();
-        assert_eq!(write(&read), bytes[..end]);
+        assert_eq!(write(NETWORK, &read), bytes[..end]);
     }
     if !is_raw {
         assert!(written.starts_with(&read), "a record that was not written");
@@ -110,4 +122,67 @@ pub(super) fn signer(data: &[u8]) {
     // One slot holds the newest, the other the one before: no third is read.
     let newest = written.iter().rev().take(2).any(|newest| *newest == read);
     assert!(read == SignerRead::Missing || newest, "{read:?} is too old");
+}
+
+/// A few entries of one network, with two signed objects inside.
+fn entries() -> &'static (Kit, Vec<Vec<u8>>) {
+    static ENTRIES: OnceLock<(Kit, Vec<Vec<u8>>)> = OnceLock::new();
+    ENTRIES.get_or_init(|| {
+        let kit = Kit::new(&[("s", 1000)], &["w"]);
+        let (s, w) = (wallet("s"), wallet("w"));
+        let names = kit.naming(s, &[w]);
+        let admit = kit.admit(s, Some(&names), &[], w, 50);
+        let job = kit.reserve(s, Some(&admit), &[], &[(w, 1)], 100);
+        let paid = kit.frontier(w, None, &[&names, &job], &job, 10, false);
+        let more = kit.frontier(w, Some(&paid), &[], &job, 20, true);
+        let twin = kit.witness(w, Some(&paid), &[], 5);
+        let frontier = kit.frontier_payload(&job, 0, 10, false);
+        let mut all = [names, admit, job, paid, more, twin]
+            .map(|entry| entry.to_bytes())
+            .to_vec();
+        all.push(frontier.ack.to_bytes());
+        let (attestation, ack) = (frontier.attestation, frontier.ack);
+        all.push(codec::encode(&HeldAck { attestation, ack }));
+        (kit, all)
+    })
+}
+
+fn open(journal: &[u8]) -> (Books, OpenReport) {
+    let files = BooksFiles {
+        journal: Box::new(file(journal)),
+        signer: Box::new(FaultyFile::new(&Power::default())),
+        index: Box::new(MemoryIndex::default()),
+    };
+    let genesis = entries().0.genesis.clone();
+    Books::with_files(files, genesis, wallet("s"), false).unwrap()
+}
+
+/// Books open over a journal of any records, and twice they say the same.
+pub(super) fn books(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (kit, known) = entries();
+    let mut records = Vec::new();
+    while !input.is_empty() && records.len() < 32 {
+        let kind = if input.chance(40) {
+            input.pick(&KINDS)
+        } else {
+            RecordKind::Entry
+        };
+        let mut payload = known[input.below(known.len())].clone();
+        if input.chance(40) {
+            let at = input.below(payload.len());
+            payload[at] ^= input.byte();
+        }
+        records.push((kind, payload));
+    }
+    let bytes = write(kit.network, &records);
+    let (books, report) = open(&bytes);
+    assert_eq!(books.ledger().sum(), Balance::ZERO);
+    assert_eq!(
+        (report.entries, report.torn_bytes),
+        (books.ledger().length(), 0)
+    );
+    let (again, _) = open(&bytes);
+    assert_eq!(again.ledger().tip(), books.ledger().tip());
+    assert_eq!(again.ledger().accounts(), books.ledger().accounts());
 }

@@ -14,9 +14,10 @@ pub(crate) type Body = (&'static str, fn(&[u8]));
 
 /// All bodies.
 pub(crate) fn all() -> Vec<Body> {
-    let others: [Body; 3] = [
+    let others: [Body; 4] = [
         ("journal", files::journal),
         ("signer", files::signer),
+        ("books", files::books),
         ("admission", admission::admission),
     ];
     decoders::BODIES.iter().copied().chain(others).collect()
