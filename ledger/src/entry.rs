@@ -64,6 +64,17 @@ impl Identified for Entry {
     const ID: HashContext = HashContext::Entry;
 }
 
+/// An entry without a held successor in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TipKey {
+    /// Whose log.
+    pub author: Wallet,
+    /// Its number.
+    pub seq: u64,
+    /// Its id.
+    pub id: Hash,
+}
+
 /// The id of an entry, over its canonical body.
 #[must_use]
 pub fn id_of(entry: &Verified<Entry>) -> Hash {

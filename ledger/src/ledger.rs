@@ -6,12 +6,12 @@
 
 use crate::buckets::Buckets;
 use crate::core::Core;
-use crate::entry::{Entry, id_of};
+use crate::entry::{Entry, id_of, parents};
 use crate::facts::Embedded;
 use crate::graph::Parents;
 use crate::membership::{self, StructureError};
 use crate::pending::{Complete, Pending};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use talkoot_protocol::{Genesis, Hash, NetworkId, Verified, Wallet};
 
 /// Where an entry came from.
@@ -82,7 +82,7 @@ impl Ledger {
 
     /// Hands one entry in.
     pub fn admit(&mut self, entry: Verified<Entry>, source: Source, now_ms: u64) -> Admission {
-        let admission = self.admit_one(entry, source, now_ms);
+        let admission = self.admit_one(entry, source, false, now_ms);
         self.relink();
         admission
     }
@@ -94,9 +94,15 @@ impl Ledger {
         source: Source,
         now_ms: u64,
     ) -> Vec<Admission> {
+        let ids: Vec<Hash> = entries.iter().map(id_of).collect();
+        let vouched = match source {
+            Source::Own => BTreeSet::new(),
+            Source::Peer(_) => self.vouched(ids.iter().copied().zip(&entries)),
+        };
         let admissions = entries
             .into_iter()
-            .map(|entry| self.admit_one(entry, source, now_ms))
+            .zip(ids)
+            .map(|(entry, id)| self.admit_one(entry, source, vouched.contains(&id), now_ms))
             .collect();
         self.relink();
         admissions
@@ -110,7 +116,7 @@ impl Ledger {
     ) -> Vec<Admission> {
         let admissions = entries
             .into_iter()
-            .map(|(entry, known)| self.admit_known(entry, Source::Own, 0, known))
+            .map(|(entry, known)| self.admit_known(entry, Source::Own, true, 0, known))
             .collect();
         self.relink();
         admissions
@@ -120,6 +126,31 @@ impl Ledger {
     pub(crate) fn embedded(&self, id: &Hash) -> Option<Embedded> {
         let ix = self.core.graph().find(id)?;
         Some(self.core.embedded(ix))
+    }
+
+    /// Those of a batch, in any order that puts parents before children, that
+    /// need no token: founders' entries, and what lies in their past, or in that
+    /// of a founder's entry that waits here.
+    pub(crate) fn vouched<'a>(
+        &self,
+        batch: impl DoubleEndedIterator<Item = (Hash, &'a Verified<Entry>)>,
+    ) -> BTreeSet<Hash> {
+        let mut vouched = BTreeSet::new();
+        for (id, entry) in batch.rev() {
+            if self.is_founder(&entry.author)
+                || vouched.contains(&id)
+                || self.pending.is_vouched(&id)
+            {
+                vouched.insert(id);
+                vouched.extend(parents(entry));
+            }
+        }
+        vouched
+    }
+
+    fn is_founder(&self, wallet: &Wallet) -> bool {
+        let mut founders = self.core.genesis.founders.iter();
+        founders.any(|founder| founder.wallet == *wallet)
     }
 
     /// Forgets pending entries that have waited too long.
@@ -139,14 +170,21 @@ impl Ledger {
         self.relinked_from = self.relinked_from.min(from);
     }
 
-    fn admit_one(&mut self, entry: Verified<Entry>, source: Source, now_ms: u64) -> Admission {
-        self.admit_known(entry, source, now_ms, None)
+    fn admit_one(
+        &mut self,
+        entry: Verified<Entry>,
+        source: Source,
+        is_vouched: bool,
+        now_ms: u64,
+    ) -> Admission {
+        self.admit_known(entry, source, is_vouched, now_ms, None)
     }
 
     fn admit_known(
         &mut self,
         entry: Verified<Entry>,
         source: Source,
+        is_vouched: bool,
         now_ms: u64,
         known: Option<Embedded>,
     ) -> Admission {
@@ -158,14 +196,10 @@ impl Ledger {
             return Admission::Known;
         }
         let parents = membership::find_parents(self.core.graph(), &entry);
-        let is_founder = self
-            .core
-            .genesis
-            .founders
-            .iter()
-            .any(|founder| founder.wallet == entry.author);
-        let is_trusted = source == Source::Own || is_founder;
-        let is_vouched = is_trusted || self.pending.is_vouched(&id);
+        let is_vouched = is_vouched
+            || source == Source::Own
+            || self.is_founder(&entry.author)
+            || self.pending.is_vouched(&id);
         let from = match source {
             Source::Own => entry.author,
             Source::Peer(peer) => peer,
@@ -230,13 +264,7 @@ impl Ledger {
             self.pending.refuse(&id);
             return Err(Admission::Refused(error));
         }
-        let is_founder = self
-            .core
-            .genesis
-            .founders
-            .iter()
-            .any(|founder| founder.wallet == entry.author);
-        let sponsor = if entry.seq == 0 && !is_founder {
+        let sponsor = if entry.seq == 0 && !self.is_founder(&entry.author) {
             membership::sponsor(graph, &entry, parents)
         } else {
             None

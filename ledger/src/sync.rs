@@ -1,38 +1,46 @@
-//! The sync core: brings the set of a peer and ours together, without I/O.
+//! The sync core: brings the sets of our peers and ours together, without I/O.
 //!
 //! A round with one peer: compare heads (equal chains hold equal sets), else
-//! read its log tips page by page, then fetch what is missing until all it
-//! showed is held. One request is in flight for each peer, and few peers are
-//! fetched from at once. The driver sends requests, hands answers in, admits
-//! what the core gives out and tells it what came of that. Rounds begin on
-//! connect, on a missing parent and every few seconds with some peer.
+//! let it list what it holds after the part that we share. What is lacking goes
+//! into one plan, in the chain's order, and all peers that are ahead fetch
+//! parts of it (`plan.rs`, `catching.rs`). One request is in flight for each
+//! peer. The driver sends requests, hands answers in, admits what the core
+//! gives out and tells it what came of that. Rounds begin on connect and every
+//! few seconds with some peer; parents of gossiped entries are asked for by id.
 
+mod answer;
+mod catching;
 mod peer;
+mod plan;
+mod progress;
 pub mod serve;
+mod span;
+
+pub use answer::Answer;
+pub use plan::WINDOW;
+pub use progress::SyncProgress;
 
 use crate::entry::{Entry, id_of};
 use crate::ledger::{Admission, Ledger};
-use peer::{Peer, Round};
-use std::collections::BTreeMap;
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey, Want};
-use talkoot_protocol::{Hash, Signed, Verified, Wallet, limits};
+use peer::{Ask, Flight, Peer};
+use plan::Plan;
+use progress::Meter;
+use std::collections::{BTreeMap, VecDeque};
+use talkoot_protocol::sync::{Heads, KeyRange, Listing, SyncRequest, SyncResponse, Want};
+use talkoot_protocol::{Hash, Verified, Wallet, limits};
 
 /// Between rounds with some peer.
 pub const ROUND_INTERVAL_MS: u64 = 3_000;
 /// After which a request counts as failed.
 pub const REQUEST_TIMEOUT_MS: u64 = 8_000;
-/// Peers that entries are fetched from at once.
-pub const FETCHING_MAX: usize = 2;
 /// Peers that are kept.
 pub const PEERS_MAX: usize = 256;
-/// Tips of one peer that a round follows up.
-pub const TIPS_MAX: usize = 65_536;
 /// How far back a parent of unknown author is asked for.
 const PARENT_BACK: u64 = 16;
 /// How long a peer that answered rubbish is left alone.
 const RUBBISH_PAUSE_MS: u64 = 60_000;
-/// How long a busy or failing peer is left alone.
-const FAILURE_PAUSE_MS: u64 = 1_000;
+/// How long a busy peer is left alone.
+const BUSY_PAUSE_MS: u64 = 1_000;
 
 /// What happens to the core.
 #[derive(Debug, Clone)]
@@ -52,6 +60,15 @@ pub enum SyncInput {
         /// What.
         response: SyncResponse,
     },
+    /// An answer that was read already, off the thread that this core runs on.
+    Checked {
+        /// From whom.
+        peer: Wallet,
+        /// To which request.
+        request_id: u64,
+        /// What.
+        answer: Answer,
+    },
     /// A request came to nothing.
     RequestFailed {
         /// Who was asked.
@@ -63,7 +80,7 @@ pub enum SyncInput {
     },
     /// What came of the entries of the last [`SyncOutput::Admit`].
     Admitted {
-        /// Who sent them.
+        /// Who showed them.
         peer: Wallet,
         /// One for each entry.
         admissions: Vec<Admission>,
@@ -91,7 +108,7 @@ pub enum SyncOutput {
     },
     /// Admit these, and hand [`SyncInput::Admitted`] in.
     Admit {
-        /// Who sent them.
+        /// Who showed them.
         peer: Wallet,
         /// Verified, in the order to admit them.
         entries: Vec<Verified<Entry>>,
@@ -103,7 +120,7 @@ pub enum SyncOutput {
         /// What it did.
         fault: SyncFault,
     },
-    /// All that this peer has shown is held.
+    /// All that this peer holds is held here.
     Synced {
         /// Who.
         peer: Wallet,
@@ -111,7 +128,7 @@ pub enum SyncOutput {
 }
 
 /// What a peer did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum SyncFault {
     /// The answer does not decode.
     #[error("an answer that does not decode")]
@@ -119,12 +136,18 @@ pub enum SyncFault {
     /// An answer of another kind than asked for.
     #[error("an answer of another kind")]
     WrongKind,
-    /// Tips that do not sort after the page before, or an endless list.
-    #[error("tips out of order")]
-    TipsOrder,
-    /// It listed tips that it does not serve.
+    /// A listing that leaves its part, or holds less or more than there can be.
+    #[error("a listing that cannot be true")]
+    BadListing,
+    /// It listed entries that it does not serve.
     #[error("listed entries that it does not serve")]
     NotServed,
+    /// Entries that were not asked for, or out of order.
+    #[error("entries that were not asked for")]
+    Unasked,
+    /// Few entries at a time, and always more to come.
+    #[error("an answer in crumbs")]
+    Crumbs,
     /// Bytes that are no entry with a right signature.
     #[error("an entry that does not verify")]
     BadEntry,
@@ -140,10 +163,30 @@ struct At<'a> {
     now_ms: u64,
 }
 
+/// Entries that the driver admits now.
+#[derive(Debug)]
+enum Admitting {
+    /// Of the plan: who gave each, and its id.
+    Plan(Vec<(Wallet, Hash)>),
+    /// Parents from one peer.
+    Parents(Wallet),
+}
+
 /// The state of sync with all peers.
 #[derive(Debug)]
 pub struct SyncCore {
     peers: BTreeMap<Wallet, Peer>,
+    plan: Option<Plan>,
+    /// One batch is out at a time.
+    admitting: Option<Admitting>,
+    /// Parents that wait for their turn: at most one answer for each peer.
+    came: VecDeque<(Wallet, Vec<Verified<Entry>>)>,
+    /// Entries that found no token, until when they are not asked for, and for
+    /// how long that was.
+    later: BTreeMap<Hash, (u64, u64)>,
+    meter: Meter,
+    /// Before this nothing long is begun, and how long that was: tokens ran out.
+    slowed: (u64, u64),
     next_request_id: u64,
     next_round_ms: u64,
     random: u64,
@@ -155,9 +198,39 @@ impl SyncCore {
     pub const fn new(seed: u64) -> Self {
         Self {
             peers: BTreeMap::new(),
+            plan: None,
+            admitting: None,
+            came: VecDeque::new(),
+            later: BTreeMap::new(),
+            meter: Meter::begin(0),
+            slowed: (0, 0),
             next_request_id: 0,
             next_round_ms: 0,
             random: seed,
+        }
+    }
+
+    /// How far catching up is.
+    #[must_use]
+    pub fn progress(&self, ledger: &Ledger, now_ms: u64) -> SyncProgress {
+        let Some(plan) = &self.plan else {
+            return SyncProgress {
+                held: ledger.length(),
+                ..SyncProgress::default()
+            };
+        };
+        let is_used = |peer: &&Peer| {
+            peer.flight
+                .as_ref()
+                .is_some_and(|flight| matches!(flight.ask, Ask::Task { .. }))
+        };
+        SyncProgress {
+            is_catching_up: true,
+            held: ledger.length(),
+            to_fetch: plan.remaining(),
+            fetched: self.meter.fetched,
+            peers: self.peers.values().filter(is_used).count(),
+            entries_per_second: self.meter.per_second(now_ms),
         }
     }
 
@@ -174,6 +247,9 @@ impl SyncCore {
             }
             SyncInput::PeerGone(peer) => {
                 self.peers.remove(&peer);
+                if let Some(plan) = &mut self.plan {
+                    plan.release(&peer);
+                }
             }
             SyncInput::Tick => self.tick(at, &mut out),
             SyncInput::Response {
@@ -181,12 +257,18 @@ impl SyncCore {
                 request_id,
                 response,
             } => {
-                if self
-                    .peers
-                    .get_mut(&peer)
-                    .is_some_and(|state| state.answered(request_id))
-                {
-                    self.respond(peer, response, at, &mut out);
+                if let Some(flight) = self.answered(peer, request_id) {
+                    let answer = Answer::check(response, ledger.network());
+                    self.respond(peer, flight, answer, at, &mut out);
+                }
+            }
+            SyncInput::Checked {
+                peer,
+                request_id,
+                answer,
+            } => {
+                if let Some(flight) = self.answered(peer, request_id) {
+                    self.respond(peer, flight, answer, at, &mut out);
                 }
             }
             SyncInput::RequestFailed {
@@ -194,60 +276,47 @@ impl SyncCore {
                 request_id,
                 is_rubbish,
             } => {
-                if self
-                    .peers
-                    .get_mut(&peer)
-                    .is_some_and(|state| state.answered(request_id))
-                {
+                if self.answered(peer, request_id).is_some() {
                     if is_rubbish {
                         self.fault(peer, SyncFault::Undecodable, at, &mut out);
                     } else {
-                        self.pause(peer, now_ms.saturating_add(FAILURE_PAUSE_MS));
+                        self.failed(peer, at);
                     }
                 }
             }
-            SyncInput::Admitted { peer, admissions } => {
-                self.admitted(peer, &admissions, at, &mut out)
-            }
+            SyncInput::Admitted { admissions, .. } => self.admitted(&admissions, at, &mut out),
             SyncInput::MissingParents { peer, ids } => {
-                if let Some(state) = self.peers.get_mut(&peer) {
+                // What the plan will bring is not crawled for as well.
+                let is_coming = self.plan.as_ref().is_some_and(Plan::is_long);
+                if let Some(state) = self.peers.get_mut(&peer).filter(|_| !is_coming) {
                     state.want(ids);
-                    if state.may_begin(now_ms) {
-                        state.round = Round::Fetching { is_tips: false };
-                        self.fetch(peer, at, &mut out);
-                    }
                 }
             }
         }
+        self.advance(at, &mut out);
         out
     }
 
+    fn answered(&mut self, peer: Wallet, request_id: u64) -> Option<Flight> {
+        self.peers.get_mut(&peer)?.answered(request_id)
+    }
+
     fn tick(&mut self, at: At<'_>, out: &mut Vec<SyncOutput>) {
-        for state in self.peers.values_mut() {
-            if state.is_late(at.now_ms) {
-                state.pause(at.now_ms.saturating_add(FAILURE_PAUSE_MS));
-            }
+        self.later
+            .retain(|_, (until_ms, pause_ms)| until_ms.saturating_add(*pause_ms) > at.now_ms);
+        let late: Vec<Wallet> = self.those(|state| state.is_late(at.now_ms));
+        for peer in late {
+            self.failed(peer, at);
         }
-        let ready = |state: &Peer| state.may_begin(at.now_ms);
-        let due: Vec<Wallet> = self
-            .peers
-            .iter()
-            .filter(|(_, state)| ready(state) && state.is_due(at.now_ms))
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in due {
+        let is_free = |state: &Peer| state.is_idle(at.now_ms) && !state.is_helper;
+        for peer in self.those(|state| is_free(state) && state.is_due) {
             self.begin(peer, at, out);
         }
         if at.now_ms < self.next_round_ms {
             return;
         }
         self.next_round_ms = at.now_ms.saturating_add(ROUND_INTERVAL_MS);
-        let idle: Vec<Wallet> = self
-            .peers
-            .iter()
-            .filter(|(_, state)| ready(state))
-            .map(|(peer, _)| *peer)
-            .collect();
+        let idle = self.those(is_free);
         let count = u64::try_from(idle.len()).unwrap_or(u64::MAX);
         let pick = self
             .draw()
@@ -256,6 +325,11 @@ impl SyncCore {
         if let Some(&peer) = pick.and_then(|pick| idle.get(pick)) {
             self.begin(peer, at, out);
         }
+    }
+
+    fn those(&self, which: impl Fn(&Peer) -> bool) -> Vec<Wallet> {
+        let chosen = self.peers.iter().filter(|(_, state)| which(state));
+        chosen.map(|(peer, _)| *peer).collect()
     }
 
     /// SplitMix64.
@@ -268,23 +342,29 @@ impl SyncCore {
     }
 
     fn begin(&mut self, peer: Wallet, at: At<'_>, out: &mut Vec<SyncOutput>) {
-        let Some(state) = self
-            .peers
-            .get_mut(&peer)
-            .filter(|state| state.may_begin(at.now_ms))
-        else {
-            return;
-        };
-        state.round = Round::Heads;
-        state.tips.clear();
-        self.ask(peer, SyncRequest::Heads(serve::heads(at.ledger)), at, out);
+        let state = self.peers.get(&peer);
+        if state.is_some_and(|state| state.is_idle(at.now_ms)) {
+            let request = SyncRequest::Heads(serve::heads(at.ledger));
+            self.ask(peer, Ask::Heads, request, at, out);
+        }
     }
 
-    fn ask(&mut self, peer: Wallet, request: SyncRequest, at: At<'_>, out: &mut Vec<SyncOutput>) {
+    fn ask(
+        &mut self,
+        peer: Wallet,
+        ask: Ask,
+        request: SyncRequest,
+        at: At<'_>,
+        out: &mut Vec<SyncOutput>,
+    ) {
         let request_id = self.next_request_id;
         self.next_request_id = self.next_request_id.wrapping_add(1);
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.in_flight = Some((request_id, at.now_ms));
+            state.flight = Some(Flight {
+                request_id,
+                since_ms: at.now_ms,
+                ask,
+            });
             out.push(SyncOutput::Request {
                 peer,
                 request_id,
@@ -293,35 +373,65 @@ impl SyncCore {
         }
     }
 
-    fn pause(&mut self, peer: Wallet, until_ms: u64) {
+    /// A request came to nothing; that may be bad luck.
+    fn failed(&mut self, peer: Wallet, at: At<'_>) {
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.pause(until_ms);
+            state.failed(at.now_ms);
+        }
+        if let Some(plan) = &mut self.plan {
+            plan.release(&peer);
         }
     }
 
+    /// The peer is left alone, and nothing it said counts any more.
     fn fault(&mut self, peer: Wallet, fault: SyncFault, at: At<'_>, out: &mut Vec<SyncOutput>) {
-        self.pause(peer, at.now_ms.saturating_add(RUBBISH_PAUSE_MS));
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.pause(at.now_ms.saturating_add(RUBBISH_PAUSE_MS));
+            state.is_helper = false;
+        }
+        if let Some(plan) = &mut self.plan {
+            plan.distrust(&peer);
+        }
         out.push(SyncOutput::Mark { peer, fault });
     }
 
     fn respond(
         &mut self,
         peer: Wallet,
-        response: SyncResponse,
+        flight: Flight,
+        answer: Answer,
         at: At<'_>,
         out: &mut Vec<SyncOutput>,
     ) {
-        let Some(round) = self.peers.get(&peer).map(|state| state.round) else {
-            return;
-        };
-        match (round, response) {
-            (_, SyncResponse::Busy) => self.pause(peer, at.now_ms.saturating_add(FAILURE_PAUSE_MS)),
-            (Round::Heads, SyncResponse::Heads(theirs)) => self.compare(peer, theirs, at, out),
-            (Round::Tips { after }, SyncResponse::Tips { tips, more }) => {
-                self.read_tips(peer, after, (&tips, more), at, out);
+        let took_ms = at.now_ms.saturating_sub(flight.since_ms);
+        match (flight.ask, answer) {
+            (_, Answer::Busy) => {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    state.pause(at.now_ms.saturating_add(BUSY_PAUSE_MS));
+                }
+                if let Some(plan) = &mut self.plan {
+                    plan.release(&peer);
+                }
             }
-            (Round::Fetching { is_tips }, SyncResponse::Entries { entries }) => {
-                self.receive(peer, is_tips, &entries, at, out);
+            (_, Answer::Bad(fault)) => self.fault(peer, fault, at, out),
+            (Ask::Heads, Answer::Heads(theirs)) => self.compare(peer, theirs, at, out),
+            (Ask::Since(marks), Answer::Since { shared, listing }) => {
+                self.read(peer, &marks, (shared, listing), at, out);
+            }
+            (Ask::Parents, Answer::Entries { entries, .. }) => {
+                self.receive_parents(peer, entries, at);
+            }
+            (
+                Ask::Task {
+                    number,
+                    entries_max,
+                },
+                answer,
+            ) => {
+                let asked = (number, entries_max);
+                if let Err(fault) = self.receive(peer, asked, (answer, took_ms), at) {
+                    self.fault(peer, fault, at, out);
+                }
             }
             _ => self.fault(peer, SyncFault::WrongKind, at, out),
         }
@@ -329,153 +439,132 @@ impl SyncCore {
 
     fn compare(&mut self, peer: Wallet, theirs: Heads, at: At<'_>, out: &mut Vec<SyncOutput>) {
         if theirs == serve::heads(at.ledger) {
-            self.finish(peer, true, out);
-        } else if let Some(state) = self.peers.get_mut(&peer) {
-            state.round = Round::Tips { after: None };
-            self.ask(peer, SyncRequest::Tips { after: None }, at, out);
+            self.rest(peer);
+            out.push(SyncOutput::Synced { peer });
+            return;
         }
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.claimed = theirs.length;
+        }
+        let (marks, places) = span::marks(at.ledger)
+            .into_iter()
+            .map(|(mark, place)| (mark, (mark.length, place)))
+            .unzip();
+        let request = SyncRequest::Since { marks };
+        self.ask(peer, Ask::Since(places), request, at, out);
     }
 
-    fn read_tips(
+    /// Reads what a peer holds after the part that we share.
+    fn read(
         &mut self,
         peer: Wallet,
-        after: Option<TipKey>,
-        (tips, more): (&[TipKey], bool),
+        marks: &[(u64, talkoot_protocol::sync::ChainKey)],
+        (shared, listing): (u64, Listing),
         at: At<'_>,
         out: &mut Vec<SyncOutput>,
     ) {
-        let in_order = tips.is_sorted_by(|a, b| a < b)
-            && tips
-                .first()
-                .is_none_or(|first| after.is_none_or(|after| after < *first))
-            && !(more && tips.is_empty());
-        let Some(state) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        if !in_order {
-            self.fault(peer, SyncFault::TipsOrder, at, out);
-            return;
-        }
-        state
-            .tips
-            .extend(tips.iter().filter(|tip| !at.ledger.holds(&tip.id)));
-        let after = tips.last().copied();
-        if more && state.tips.len() < TIPS_MAX {
-            state.round = Round::Tips { after };
-            self.ask(peer, SyncRequest::Tips { after }, at, out);
-        } else {
-            state.round = Round::Fetching { is_tips: true };
-            self.fetch(peer, at, out);
-        }
-    }
-
-    /// Asks for what is still missing of what the peer has shown.
-    fn fetch(&mut self, peer: Wallet, at: At<'_>, out: &mut Vec<SyncOutput>) {
-        let fetching = self
-            .peers
+        let after = marks
             .iter()
-            .filter(|(other, state)| **other != peer && state.is_fetching())
-            .count();
+            .find(|(length, _)| *length == shared)
+            .map(|(_, place)| *place);
+        let range = KeyRange { after, until: None };
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        state.forget_held(at.ledger);
-        let is_tips = matches!(state.round, Round::Fetching { is_tips: true });
-        let mut wants: BTreeMap<Hash, u64> = BTreeMap::new();
-        let mut parents = state.parents.clone();
-        for tip in &state.tips {
-            // A tip that waits here is wanted no more, its parents are. The
-            // ledger knows them best: a round that broke off has forgotten.
-            if at.ledger.is_pending(&tip.id) {
-                parents.extend(at.ledger.absent_parents(&tip.id));
-            } else if wants.len() < limits::SYNC_ITEMS_MAX {
-                wants.insert(
-                    tip.id,
-                    tip.seq.saturating_sub(at.ledger.log_length(&tip.author)),
-                );
-            }
+        // A set only grows, so a listing cannot hold less than was claimed.
+        let is_true = (after.is_some() || shared == 0)
+            && shared.saturating_add(listing.count()) >= state.claimed
+            && catching::is_listing_of(&range, &listing, None);
+        if !is_true {
+            self.fault(peer, SyncFault::BadListing, at, out);
+            return;
         }
-        for id in parents {
-            if wants.len() < limits::SYNC_ITEMS_MAX {
-                wants.entry(id).or_insert(PARENT_BACK);
-            }
+        if let Listing::Spans(spans) = &listing {
+            state.promise = (after, spans.clone());
         }
-        if wants.is_empty() && !state.tips.is_empty() {
-            state.pause(at.now_ms.saturating_add(FAILURE_PAUSE_MS));
-        } else if wants.is_empty() {
-            self.finish(peer, is_tips, out);
-        } else if fetching >= FETCHING_MAX {
-            state.pause(at.now_ms);
-        } else {
-            let wants = wants
-                .into_iter()
-                .map(|(id, back)| Want { id, back })
-                .collect();
-            self.ask(peer, SyncRequest::Entries { wants }, at, out);
+        let drafts = self.lacking(peer, range, &listing, at);
+        if drafts.is_empty() {
+            let waits = self.has_later(&listing);
+            self.rest(peer);
+            if !waits {
+                out.push(SyncOutput::Synced { peer });
+            }
+            return;
+        }
+        self.rest(peer);
+        let is_new = self.plan.is_none() && self.start(drafts, at);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.is_helper = self.plan.is_some();
+        }
+        if is_new {
+            self.call_helpers(at, out);
         }
     }
 
-    fn receive(
-        &mut self,
-        peer: Wallet,
-        is_tips: bool,
-        entries: &[Vec<u8>],
-        at: At<'_>,
-        out: &mut Vec<SyncOutput>,
-    ) {
-        let mut fresh = Vec::new();
-        for bytes in entries {
-            let entry = Signed::<Entry>::decode(bytes)
-                .map_err(Into::into)
-                .and_then(|entry| entry.verify(at.ledger.network()));
-            match entry {
-                Ok(entry) if is_here(at.ledger, &id_of(&entry)) => {}
-                Ok(entry) => fresh.push(entry),
-                Err(_) => {
-                    self.fault(peer, SyncFault::BadEntry, at, out);
-                    return;
-                }
+    /// The round is over, all is well.
+    fn rest(&mut self, peer: Wallet) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.is_due = false;
+            state.is_helper = false;
+        }
+    }
+
+    /// Asks for parents that gossiped entries wait for.
+    fn ask_parents(&mut self, at: At<'_>, out: &mut Vec<SyncOutput>) {
+        let is_free = |state: &Peer| {
+            state.is_idle(at.now_ms) && !state.is_admitting && !state.parents.is_empty()
+        };
+        for peer in self.those(is_free) {
+            let Some(state) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            state.forget_held(at.ledger);
+            let ids = state.parents.iter().take(limits::SYNC_ITEMS_MAX);
+            let wants: Vec<Want> = ids
+                .map(|id| Want {
+                    id: *id,
+                    back: PARENT_BACK,
+                })
+                .collect();
+            if !wants.is_empty() {
+                self.ask(peer, Ask::Parents, SyncRequest::Entries { wants }, at, out);
             }
         }
+    }
+
+    fn receive_parents(&mut self, peer: Wallet, mut entries: Vec<Verified<Entry>>, at: At<'_>) {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if fresh.is_empty() {
-            state.forget_held(at.ledger);
+        entries.retain(|entry| !is_here(at.ledger, &id_of(entry)));
+        if entries.is_empty() {
+            // It may have heard of them from somebody else.
             state.parents.clear();
-            let listed = is_tips && state.tips.iter().any(|tip| !at.ledger.is_pending(&tip.id));
-            if listed {
-                self.fault(peer, SyncFault::NotServed, at, out);
-            } else {
-                self.finish(peer, is_tips, out);
-            }
         } else {
             state.is_admitting = true;
-            out.push(SyncOutput::Admit {
-                peer,
-                entries: fresh,
-            });
+            self.came.push_back((peer, entries));
         }
     }
 
-    fn admitted(
+    fn admitted(&mut self, admissions: &[Admission], at: At<'_>, out: &mut Vec<SyncOutput>) {
+        match self.admitting.take() {
+            Some(Admitting::Plan(given)) => self.plan_admitted(&given, admissions, at, out),
+            Some(Admitting::Parents(peer)) => self.parents_admitted(peer, admissions, at, out),
+            None => {}
+        }
+    }
+
+    fn parents_admitted(
         &mut self,
         peer: Wallet,
         admissions: &[Admission],
         at: At<'_>,
         out: &mut Vec<SyncOutput>,
     ) {
-        let Some(state) = self.peers.get_mut(&peer).filter(|state| state.is_admitting) else {
+        let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
         state.is_admitting = false;
-        if admissions
-            .iter()
-            .any(|admission| matches!(admission, Admission::Refused(_)))
-        {
-            self.fault(peer, SyncFault::BadStructure, at, out);
-            return;
-        }
         let mut is_progress = false;
         for admission in admissions {
             match admission {
@@ -484,22 +573,15 @@ impl SyncCore {
                     is_progress = true;
                     state.want(missing.iter().copied());
                 }
-                Admission::Known | Admission::Later | Admission::Refused(_) => {}
+                Admission::Known | Admission::Later => {}
+                Admission::Refused(_) => {
+                    self.fault(peer, SyncFault::BadStructure, at, out);
+                    return;
+                }
             }
         }
-        if is_progress {
-            self.fetch(peer, at, out);
-        } else {
-            state.pause(at.now_ms.saturating_add(FAILURE_PAUSE_MS));
-        }
-    }
-
-    fn finish(&mut self, peer: Wallet, is_whole: bool, out: &mut Vec<SyncOutput>) {
-        if let Some(state) = self.peers.get_mut(&peer) {
-            state.rest();
-        }
-        if is_whole {
-            out.push(SyncOutput::Synced { peer });
+        if !is_progress {
+            state.parents.clear();
         }
     }
 }

@@ -1,14 +1,13 @@
 //! What the books say: read-only views for the rest of the program.
 
 use crate::amount::{Balance, Ugft};
-use crate::entry::{Entry, parents};
+use crate::entry::{Entry, TipKey, parents};
 use crate::facts::{Facts, JobTerms, ReserveFacts};
 use crate::graph::Ix;
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::past::Cut;
 use std::collections::BTreeSet;
-use talkoot_protocol::sync::TipKey;
 use talkoot_protocol::{Hash, JobId, LayerRange, ModelCard, ModelId, Verified, Wallet};
 
 pub use crate::standing::SERVICE_RATE_JOBS;

@@ -7,7 +7,7 @@ use common::{E, Kit, Rng, history, seeds, wallet};
 use std::collections::{BTreeMap, VecDeque};
 use talkoot_ledger::sync::{SyncCore, SyncFault, SyncInput, SyncOutput, serve};
 use talkoot_ledger::{Ledger, Source, id_of};
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey};
+use talkoot_protocol::sync::{Heads, Listing, SyncRequest, SyncResponse};
 use talkoot_protocol::{Hash, Wallet};
 
 struct Node {
@@ -51,7 +51,9 @@ impl Net {
                         self.requests += 1;
                         let request = SyncRequest::decode(&request.to_bytes()).unwrap();
                         let response = serve::answer(&self.nodes[&peer].ledger, &request);
-                        if let SyncResponse::Entries { entries } = &response {
+                        if let SyncResponse::Slice { entries, .. }
+                        | SyncResponse::Entries { entries } = &response
+                        {
                             self.entries_sent += entries.len() as u64;
                         }
                         let response = SyncResponse::decode(&response.to_bytes()).unwrap();
@@ -165,7 +167,7 @@ fn an_empty_node_catches_up_in_few_requests_and_without_waste() {
     let empty = net.add("empty", Ledger::new(kit.genesis.clone()));
     net.input(empty, SyncInput::PeerConnected(full), 0);
     assert_eq!(net.heads(empty), net.heads(full));
-    assert!(net.requests < 15, "{} requests", net.requests);
+    assert!(net.requests < 20, "{} requests", net.requests);
     assert_eq!(net.entries_sent, entries.len() as u64);
     assert_eq!(net.nodes[&empty].ledger.pending_count(), 0);
 }
@@ -262,33 +264,25 @@ fn rubbish_is_marked_and_the_peer_left_alone() {
     let other_network = Kit::new(&[("a", 2)], &[]);
     let peer = wallet("peer");
     let heads = SyncResponse::Heads(Heads {
-        length: 9,
+        length: 1,
         tip: Hash::ZERO,
     });
-    let tip = |byte| TipKey {
-        author: wallet("a"),
-        seq: byte,
-        id: Hash::of_blob(&[1]),
-    };
-    let tips = |list: &[TipKey], more| SyncResponse::Tips {
-        tips: list.to_vec(),
-        more,
+    let since = |shared, ids: &[Hash]| SyncResponse::Since {
+        shared,
+        listing: Listing::Ids(ids.to_vec()),
     };
     let entries = |entry: Vec<u8>| SyncResponse::Entries {
         entries: vec![entry],
     };
     let foreign = other_network.witness(wallet("a"), None, &[], 1).to_bytes();
-    let one = tips(&[tip(1)], false);
+    let unasked = kit.witness(wallet("a"), None, &[], 1).to_bytes();
+    let one = since(0, &[Hash::of_blob(&[1])]);
     let cases: Vec<(SyncFault, Vec<SyncResponse>)> = vec![
-        (SyncFault::WrongKind, vec![tips(&[], false)]),
+        (SyncFault::WrongKind, vec![one.clone()]),
+        (SyncFault::BadListing, vec![heads.clone(), since(0, &[])]),
         (
-            SyncFault::TipsOrder,
-            vec![heads.clone(), tips(&[tip(2), tip(1)], false)],
-        ),
-        (SyncFault::TipsOrder, vec![heads.clone(), tips(&[], true)]),
-        (
-            SyncFault::TipsOrder,
-            vec![heads.clone(), tips(&[tip(1)], true), tips(&[tip(1)], true)],
+            SyncFault::BadListing,
+            vec![heads.clone(), since(7, &[Hash::ZERO])],
         ),
         (
             SyncFault::NotServed,
@@ -302,7 +296,11 @@ fn rubbish_is_marked_and_the_peer_left_alone() {
             SyncFault::BadEntry,
             vec![heads.clone(), one.clone(), entries(vec![1, 2, 3])],
         ),
-        (SyncFault::BadEntry, vec![heads, one, entries(foreign)]),
+        (
+            SyncFault::BadEntry,
+            vec![heads.clone(), one.clone(), entries(foreign)],
+        ),
+        (SyncFault::Unasked, vec![heads, one, entries(unasked)]),
     ];
     for (fault, answers) in cases {
         assert_eq!(
@@ -378,16 +376,11 @@ fn entries_that_no_set_can_hold_are_marked() {
         length: 2,
         tip: Hash::ZERO,
     });
-    let tip = TipKey {
-        author: wallet("stranger"),
-        seq: 0,
-        id: id_of(&intruder),
-    };
     let answers = [
         heads,
-        SyncResponse::Tips {
-            tips: vec![tip],
-            more: false,
+        SyncResponse::Since {
+            shared: 0,
+            listing: Listing::Ids(vec![id_of(&intruder); 2]),
         },
         SyncResponse::Entries {
             entries: vec![intruder.to_bytes()],

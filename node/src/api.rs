@@ -10,6 +10,7 @@ pub mod quote;
 pub use ledger::*;
 
 use serde::{Deserialize, Serialize};
+use talkoot_ledger::sync::SyncProgress;
 
 /// The version of these shapes, on every JSON object that stands alone.
 pub const SCHEMA: u32 = 1;
@@ -43,6 +44,8 @@ pub struct StatusView {
     pub balance: BalanceView,
     /// The chain.
     pub chain: ChainView,
+    /// How far catching up with the peers is.
+    pub sync: SyncView,
     /// Whether we may sign entries; if not, why.
     pub signing: String,
     /// Whether jobs are paid in this network.
@@ -55,6 +58,33 @@ pub struct StatusView {
     pub data_addresses: Vec<String>,
     /// Milliseconds since start.
     pub uptime_ms: u64,
+}
+
+/// How far a node is with fetching entries that peers have and it lacks.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct SyncView {
+    /// Whether entries are being fetched.
+    pub catching_up: bool,
+    /// Entries still to come, by what peers claim.
+    pub to_fetch: u64,
+    /// Entries fetched so far, this time.
+    pub fetched: u64,
+    /// Peers that are asked for a part now.
+    pub peers: usize,
+    /// Entries fetched in a second, lately.
+    pub entries_per_second: u64,
+}
+
+impl From<SyncProgress> for SyncView {
+    fn from(progress: SyncProgress) -> Self {
+        Self {
+            catching_up: progress.is_catching_up,
+            to_fetch: progress.to_fetch,
+            fetched: progress.fetched,
+            peers: progress.peers,
+            entries_per_second: progress.entries_per_second,
+        }
+    }
 }
 
 /// A range of layers that one node serves.

@@ -60,7 +60,7 @@ impl Protocol {
     #[must_use]
     pub const fn request_bytes_max(self) -> usize {
         match self {
-            // Wants are 40 bytes each.
+            // Wants are 40 bytes each, and no other request is longer.
             Self::Sync => limits::SYNC_ITEMS_MAX * 40 + 64,
             Self::Blob | Self::Presence => 64,
             Self::Join => limits::JOIN_BYTES_MAX,

@@ -21,7 +21,7 @@ use crate::exchange::blobs::{self, BlobStore, FetchError};
 use crate::swarm::{self, StartError, SwarmHandle, SwarmSettings};
 use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use talkoot_ledger::sync::SyncInput;
+use talkoot_ledger::sync::{SyncInput, SyncProgress};
 use talkoot_protocol::join::{JoinRequest, JoinResponse};
 use talkoot_protocol::{Hash, Wallet};
 use tokio::sync::{mpsc, watch};
@@ -79,6 +79,7 @@ struct Shared {
     blobs: BlobStore,
     desk: Arc<OnceLock<Desk>>,
     gone: Arc<OnceLock<Gone>>,
+    progress: watch::Sender<SyncProgress>,
 }
 
 /// The running control plane.
@@ -118,6 +119,7 @@ impl ControlPlane {
             blobs,
             desk: Arc::default(),
             gone: Arc::default(),
+            progress: watch::Sender::default(),
         };
         let (announce, announce_now) = watch::channel(());
         let (entries, entries_in) = mpsc::channel(QUEUE_MAX);
@@ -156,6 +158,12 @@ impl ControlPlane {
     #[must_use]
     pub fn directory(&self) -> SharedDirectory {
         self.shared.directory.clone()
+    }
+
+    /// How far this node is with catching up.
+    #[must_use]
+    pub fn sync_progress(&self) -> SyncProgress {
+        *self.shared.progress.borrow()
     }
 
     /// The blobs this node serves.

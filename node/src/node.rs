@@ -118,6 +118,7 @@ impl NodeHandle {
             models,
             balance,
             chain,
+            sync: self.0.control.sync_progress().into(),
             signing,
             accounting: ctx.genesis.policy.accounting,
             pricing: ctx.genesis.policy.pricing.name().to_owned(),

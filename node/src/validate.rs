@@ -99,8 +99,10 @@ pub fn sync(fault: SyncFault) -> Mark {
     match fault {
         SyncFault::Undecodable => Mark::Malformed(fault.to_string()),
         SyncFault::WrongKind
-        | SyncFault::TipsOrder
+        | SyncFault::BadListing
         | SyncFault::NotServed
+        | SyncFault::Unasked
+        | SyncFault::Crumbs
         | SyncFault::BadEntry
         | SyncFault::BadStructure => Mark::Invalid(fault.to_string()),
     }

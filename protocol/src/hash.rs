@@ -33,6 +33,8 @@ pub enum HashContext {
     Offer,
     /// A record of the journal, chained over the previous record.
     JournalRecord,
+    /// The digest of a span of entries that sync compares: over their ids.
+    SyncSpan,
     /// The checksum of a ticket.
     Ticket,
     /// The key of a Kademlia provider record.
@@ -61,6 +63,7 @@ impl HashContext {
             Self::HiddenStream => "talkoot/1 hidden stream",
             Self::Offer => "talkoot/1 offer",
             Self::JournalRecord => "talkoot/1 journal record",
+            Self::SyncSpan => "talkoot/1 sync span",
             Self::Ticket => "talkoot/1 ticket",
             Self::ProviderKey => "talkoot/1 provider key",
             Self::FreeJob => "talkoot/1 free job",

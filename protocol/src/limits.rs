@@ -78,8 +78,14 @@ pub const TOKEN_PAYLOAD_BYTES_MAX: usize = 1024;
 
 /// Bytes of one sync message.
 pub const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Tips or ids in one sync message.
+/// Ids in one sync message.
 pub const SYNC_ITEMS_MAX: usize = 512;
+/// Parts of a chain that one sync message names.
+pub const SYNC_MARKS_MAX: usize = 64;
+/// Spans of one listing.
+pub const SYNC_SPANS_MAX: usize = 64;
+/// Entries of one slice.
+pub const SYNC_SLICE_MAX: u32 = 2048;
 /// Bytes of entries in one answer; a single larger entry does not exist.
 pub const SYNC_ENTRIES_BYTES_MAX: usize = 1024 * 1024;
 

@@ -1,14 +1,16 @@
 //! Answers to sync requests: a function of the ledger and the request.
 //!
-//! A node serves every entry it holds, by id. With the parts of logs that were
-//! asked for, entries go out in the chain's order, so that a receiver which
-//! asks for all it lacks can admit each answer as it comes.
+//! A node serves every entry it holds: whole parts of the chain's order, or by
+//! id. Entries go out in the chain's order, so that a receiver which asks for
+//! all it lacks can admit each answer as it comes. What an answer costs is
+//! bounded, however long the chain is.
 
+use super::span;
 use crate::graph::Ix;
 use crate::ledger::Ledger;
 use std::collections::BTreeMap;
 use talkoot_protocol::limits;
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey, Want};
+use talkoot_protocol::sync::{Heads, KeyRange, SyncRequest, SyncResponse, Want};
 
 /// Length and tip of the chain.
 #[must_use]
@@ -24,22 +26,37 @@ pub fn heads(ledger: &Ledger) -> Heads {
 pub fn answer(ledger: &Ledger, request: &SyncRequest) -> SyncResponse {
     match request {
         SyncRequest::Heads(_) => SyncResponse::Heads(heads(ledger)),
-        SyncRequest::Tips { after } => tips(ledger, *after),
+        SyncRequest::Since { marks } => {
+            let shared = span::shared(ledger, marks);
+            SyncResponse::Since {
+                shared: shared as u64,
+                listing: span::listing(ledger, span::after(ledger, shared)),
+            }
+        }
+        SyncRequest::List(range) => {
+            SyncResponse::List(span::listing(ledger, span::part(ledger, range)))
+        }
+        SyncRequest::Slice { range, entries_max } => slice(ledger, range, *entries_max),
         SyncRequest::Entries { wants } => SyncResponse::Entries {
             entries: entries(ledger, wants),
         },
     }
 }
 
-fn tips(ledger: &Ledger, after: Option<TipKey>) -> SyncResponse {
-    let all = ledger.log_tips();
-    let start = after.map_or(0, |after| all.partition_point(|tip| *tip <= after));
-    let rest = all.get(start..).unwrap_or_default();
-    let page = rest.get(..limits::SYNC_ITEMS_MAX).unwrap_or(rest);
-    SyncResponse::Tips {
-        tips: page.to_vec(),
-        more: page.len() < rest.len(),
+fn slice(ledger: &Ledger, range: &KeyRange, entries_max: u32) -> SyncResponse {
+    let mut entries = Vec::new();
+    let mut bytes = 0_usize;
+    let mut more = false;
+    for ix in span::entries(ledger, span::part(ledger, range)) {
+        let entry = ledger.core.graph().node(ix).entry.to_bytes();
+        bytes = bytes.saturating_add(entry.len());
+        if entries.len() >= entries_max as usize || bytes > limits::SYNC_ENTRIES_BYTES_MAX {
+            more = true;
+            break;
+        }
+        entries.push(entry);
     }
+    SyncResponse::Slice { entries, more }
 }
 
 /// A walk up one log, from an old entry to the wanted one.

@@ -4,6 +4,7 @@
 
 pub mod agreed;
 pub mod history;
+pub mod net;
 pub mod oracle;
 
 use std::collections::BTreeMap;

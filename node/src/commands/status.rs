@@ -1,7 +1,7 @@
 //! `talkoot status`: one page about the running node.
 
 use super::output;
-use crate::api::{ServedView, StatusView};
+use crate::api::{ServedView, StatusView, SyncView};
 use crate::cli::ReadArgs;
 use crate::client::Client;
 use crate::exit::Failure;
@@ -71,6 +71,9 @@ fn page(status: &StatusView, url: &str) -> String {
             output::id(&status.chain.tip)
         ),
     );
+    if status.sync.catching_up {
+        line("sync", catching_up(&status.sync));
+    }
     line("signing", status.signing.clone());
     for address in &status.addresses {
         line("address", address.clone());
@@ -81,6 +84,18 @@ fn page(status: &StatusView, url: &str) -> String {
     line("http", url.to_owned());
     line("up", duration(status.uptime_ms));
     text
+}
+
+fn catching_up(sync: &SyncView) -> String {
+    let number = |value: u64| units::thousands(value.into());
+    let peers = if sync.peers == 1 { "peer" } else { "peers" };
+    format!(
+        "catching up: {} entries fetched, {} to come, from {} {peers}, {} entries/s",
+        number(sync.fetched),
+        number(sync.to_fetch),
+        sync.peers,
+        number(sync.entries_per_second),
+    )
 }
 
 /// An unsigned amount as GFT.

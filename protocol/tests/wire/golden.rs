@@ -16,7 +16,7 @@ const SIGN_CONTEXTS: [SignContext; 7] = [
     SignContext::Ticket,
 ];
 
-const HASH_CONTEXTS: [HashContext; 14] = [
+const HASH_CONTEXTS: [HashContext; 15] = [
     HashContext::Genesis,
     HashContext::Card,
     HashContext::Entry,
@@ -27,6 +27,7 @@ const HASH_CONTEXTS: [HashContext; 14] = [
     HashContext::HiddenStream,
     HashContext::Offer,
     HashContext::JournalRecord,
+    HashContext::SyncSpan,
     HashContext::Ticket,
     HashContext::ProviderKey,
     HashContext::FreeJob,

@@ -18,7 +18,9 @@ use talkoot_protocol::frame::{
     Finish, Frame, FrameHeader, FrameKind, HEADER_BYTES, StageTime, TokenLogprob, TokenPayload,
 };
 use talkoot_protocol::join::{JoinRequest, JoinResponse};
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey, Want};
+use talkoot_protocol::sync::{
+    ChainKey, Heads, KeyRange, Listing, Span, SyncRequest, SyncResponse, Want,
+};
 use talkoot_protocol::ticket::{self, Ticket};
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, DType, DecodeError, Genesis, ModelCard, Offer, Signable,
@@ -340,14 +342,35 @@ fn exchange_samples() -> Vec<Sample> {
     let present = PresenceResponse {
         announcements: vec![announcement().to_bytes()],
     };
+    vec![
+        sample("presence_ask", PresenceRequest::All.to_bytes(), |bytes| {
+            PresenceRequest::decode(bytes).map(|request| request.to_bytes())
+        }),
+        sample("presence_held", present.to_bytes(), |bytes| {
+            PresenceResponse::decode(bytes).map(|response| response.to_bytes())
+        }),
+    ]
+}
+
+fn sync_samples() -> Vec<Sample> {
     let heads = Heads {
         length: 3,
         tip: hash("tip"),
     };
-    let tip = TipKey {
+    let place = ChainKey {
+        lamport: 7,
         author: key(1).wallet(),
         seq: 2,
         id: hash("entry"),
+    };
+    let range = KeyRange {
+        after: None,
+        until: Some(place),
+    };
+    let span = Span {
+        last: place,
+        count: 600,
+        digest: Some(hash("digest")),
     };
     let want = Want {
         id: hash("entry"),
@@ -355,7 +378,15 @@ fn exchange_samples() -> Vec<Sample> {
     };
     let requests = [
         ("sync_ask_heads", SyncRequest::Heads(heads)),
-        ("sync_ask_tips", SyncRequest::Tips { after: Some(tip) }),
+        ("sync_ask_since", SyncRequest::Since { marks: vec![heads] }),
+        ("sync_ask_list", SyncRequest::List(range)),
+        (
+            "sync_ask_slice",
+            SyncRequest::Slice {
+                range,
+                entries_max: 256,
+            },
+        ),
         (
             "sync_ask_entries",
             SyncRequest::Entries { wants: vec![want] },
@@ -365,9 +396,17 @@ fn exchange_samples() -> Vec<Sample> {
     let responses = [
         ("sync_heads", SyncResponse::Heads(heads)),
         (
-            "sync_tips",
-            SyncResponse::Tips {
-                tips: vec![tip],
+            "sync_since",
+            SyncResponse::Since {
+                shared: 3,
+                listing: Listing::Ids(vec![hash("entry")]),
+            },
+        ),
+        ("sync_list", SyncResponse::List(Listing::Spans(vec![span]))),
+        (
+            "sync_slice",
+            SyncResponse::Slice {
+                entries: entries.clone(),
                 more: true,
             },
         ),
@@ -376,16 +415,9 @@ fn exchange_samples() -> Vec<Sample> {
     ];
     let recode_request: Recode = |bytes| SyncRequest::decode(bytes).map(|sync| sync.to_bytes());
     let recode_response: Recode = |bytes| SyncResponse::decode(bytes).map(|sync| sync.to_bytes());
-    let mut samples = vec![
-        sample("presence_ask", PresenceRequest::All.to_bytes(), |bytes| {
-            PresenceRequest::decode(bytes).map(|request| request.to_bytes())
-        }),
-        sample("presence_held", present.to_bytes(), |bytes| {
-            PresenceResponse::decode(bytes).map(|response| response.to_bytes())
-        }),
-    ];
-    samples
-        .extend(requests.map(|(name, request)| sample(name, request.to_bytes(), recode_request)));
+    let mut samples: Vec<Sample> = requests
+        .map(|(name, request)| sample(name, request.to_bytes(), recode_request))
+        .into();
     samples.extend(
         responses.map(|(name, response)| sample(name, response.to_bytes(), recode_response)),
     );
@@ -398,5 +430,6 @@ pub(crate) fn all() -> Vec<Sample> {
     samples.extend(control_samples());
     samples.extend(data_samples());
     samples.extend(exchange_samples());
+    samples.extend(sync_samples());
     samples
 }

@@ -10,7 +10,7 @@ use talkoot_ledger::{Entry, kinds};
 use talkoot_protocol::announce::{Announcement, KIND_PRESENCE};
 use talkoot_protocol::blob::{BlobRequest, BlobResponse};
 use talkoot_protocol::codec;
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey};
+use talkoot_protocol::sync::{Heads, Listing, SyncRequest, SyncResponse};
 use talkoot_protocol::{Hash, Keypair, NetworkId, Verified, Wallet, limits};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -169,7 +169,7 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
     let victim = Node::start(1, &[]).await;
     let rogue = Rogue::connect(52, &victim).await;
     let unsorted = codec::encode(&(
-        2_u32,
+        4_u32,
         vec![(Hash::from_bytes([2; 32]), 0_u64), (Hash::ZERO, 0)],
     ));
     assert!(SyncRequest::decode(&unsorted).is_err());
@@ -205,19 +205,17 @@ async fn rubbish_in_requests_is_marked_and_unanswered() {
 /// How a rogue answers what it is asked.
 type Answer = fn(&Keypair, Protocol, &[u8]) -> Option<Vec<u8>>;
 
-fn sync_lie(rogue: &Keypair, bytes: &[u8], entries: Vec<Vec<u8>>) -> Vec<u8> {
-    let tip = TipKey {
-        author: rogue.wallet(),
-        seq: 0,
-        id: Hash::from_bytes([4; 32]),
-    };
+fn sync_lie(bytes: &[u8], id: Hash, entries: Vec<Vec<u8>>) -> Vec<u8> {
+    let listing = Listing::Ids(vec![id; 9]);
     let lie = match SyncRequest::decode(bytes).unwrap() {
         SyncRequest::Heads(_) => SyncResponse::Heads(Heads {
             length: 9,
             tip: Hash::ZERO,
         }),
-        SyncRequest::Tips { .. } => SyncResponse::Tips {
-            tips: vec![tip],
+        SyncRequest::Since { .. } => SyncResponse::Since { shared: 0, listing },
+        SyncRequest::List(_) => SyncResponse::List(listing),
+        SyncRequest::Slice { .. } => SyncResponse::Slice {
+            entries,
             more: false,
         },
         SyncRequest::Entries { .. } => SyncResponse::Entries { entries },
@@ -278,22 +276,26 @@ async fn rubbish_in_answers_is_marked() {
             "another kind",
         ),
         (
-            |key, protocol, bytes| {
+            |_, protocol, bytes| {
                 let garbage = vec![vec![7; 100]];
-                (protocol == Protocol::Sync).then(|| sync_lie(key, bytes, garbage))
+                (protocol == Protocol::Sync).then(|| sync_lie(bytes, Hash::ZERO, garbage))
             },
             "does not verify",
         ),
         (
             |key, protocol, bytes| {
-                let stranger = vec![entry(key, super::peer::genesis().id(), 1)];
-                (protocol == Protocol::Sync).then(|| sync_lie(key, bytes, stranger))
+                let network = super::peer::genesis().id();
+                let stranger = entry(key, network, 1);
+                let id = Verified::<Entry>::from_bytes(&stranger, network)
+                    .unwrap()
+                    .named();
+                (protocol == Protocol::Sync).then(|| sync_lie(bytes, id, vec![stranger]))
             },
             "no set can hold",
         ),
         (
-            |key, protocol, bytes| {
-                (protocol == Protocol::Sync).then(|| sync_lie(key, bytes, vec![]))
+            |_, protocol, bytes| {
+                (protocol == Protocol::Sync).then(|| sync_lie(bytes, Hash::ZERO, vec![]))
             },
             "does not serve",
         ),

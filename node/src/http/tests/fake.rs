@@ -3,7 +3,7 @@
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, ChainView, ErrorCode, InviteRequest, InviteView,
-    ModelView, PeerView, StatusView,
+    ModelView, PeerView, StatusView, SyncView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -99,6 +99,7 @@ impl NodeApi for FakeNode {
             models: Vec::new(),
             balance: balance(),
             chain: chain(),
+            sync: SyncView::default(),
             signing: "active".to_owned(),
             accounting: true,
             pricing: "flops".to_owned(),

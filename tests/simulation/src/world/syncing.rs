@@ -7,7 +7,7 @@ use crate::node::Serving;
 use std::collections::VecDeque;
 use talkoot_ledger::Source;
 use talkoot_ledger::sync::{SyncInput, SyncOutput, serve};
-use talkoot_protocol::sync::{SyncRequest, SyncResponse};
+use talkoot_protocol::sync::{ChainKey, Heads, Listing, Span, SyncRequest, SyncResponse};
 use talkoot_protocol::{Hash, Wallet};
 
 impl World {
@@ -144,53 +144,66 @@ impl World {
 
 fn size(response: &SyncResponse) -> usize {
     match response {
-        SyncResponse::Entries { entries } => entries.iter().map(Vec::len).sum::<usize>() + 16,
-        SyncResponse::Tips { tips, .. } => tips.len() * 72 + 16,
-        _ => 48,
+        SyncResponse::Slice { entries, .. } | SyncResponse::Entries { entries } => {
+            entries.iter().map(Vec::len).sum::<usize>() + 16
+        }
+        SyncResponse::Since { listing, .. } | SyncResponse::List(listing) => match listing {
+            Listing::Ids(ids) => ids.len() * 32 + 24,
+            Listing::Spans(spans) => spans.len() * 121 + 24,
+        },
+        SyncResponse::Heads(_) | SyncResponse::Busy => 48,
     }
 }
 
 /// The answers of somebody who hides everything.
 fn nothing(request: &SyncRequest) -> SyncResponse {
+    let listing = Listing::Ids(Vec::new());
+    let entries = Vec::new();
     match request {
         SyncRequest::Heads(heads) => SyncResponse::Heads(*heads),
-        SyncRequest::Tips { .. } => SyncResponse::Tips {
-            tips: Vec::new(),
+        SyncRequest::Since { .. } => SyncResponse::Since { shared: 0, listing },
+        SyncRequest::List(_) => SyncResponse::List(listing),
+        SyncRequest::Slice { .. } => SyncResponse::Slice {
+            entries,
             more: false,
         },
-        SyncRequest::Entries { .. } => SyncResponse::Entries {
-            entries: Vec::new(),
-        },
+        SyncRequest::Entries { .. } => SyncResponse::Entries { entries },
     }
 }
 
 fn rubbish(request: &SyncRequest, how: usize) -> Option<SyncResponse> {
-    use talkoot_protocol::sync::{Heads, TipKey};
-    let tip = |seq| TipKey {
+    let ids = Listing::Ids(vec![Hash::of_blob(&[1])]);
+    let key = |lamport| ChainKey {
+        lamport,
         author: Wallet::from_bytes([9; 32]),
-        seq,
+        seq: 1,
         id: Hash::of_blob(&[1]),
     };
+    let span = |lamport| Span {
+        last: key(lamport),
+        count: 1 << 40,
+        digest: None,
+    };
+    let spans = Listing::Spans(vec![span(3), span(1 << 40)]);
+    let listing = if how == 0 { ids } else { spans };
+    let entries = if how == 0 {
+        vec![vec![7; 100]]
+    } else {
+        Vec::new()
+    };
     match (request, how) {
-        (SyncRequest::Heads(_), 0..3) => Some(SyncResponse::Heads(Heads {
+        (_, 3) => None,
+        (SyncRequest::Heads(_), _) => Some(SyncResponse::Heads(Heads {
             length: 1 << 40,
             tip: Hash::ZERO,
         })),
-        (SyncRequest::Tips { .. }, 0) => Some(SyncResponse::Tips {
-            tips: vec![tip(2), tip(1)],
+        (SyncRequest::Since { .. }, _) => Some(SyncResponse::Since { shared: 0, listing }),
+        (SyncRequest::List(_), _) => Some(SyncResponse::List(listing)),
+        (SyncRequest::Slice { .. }, 0 | 1) => Some(SyncResponse::Slice {
+            entries,
             more: true,
         }),
-        (SyncRequest::Tips { .. }, 1 | 2) => Some(SyncResponse::Tips {
-            tips: vec![tip(1)],
-            more: false,
-        }),
-        (SyncRequest::Entries { .. }, 0) => Some(SyncResponse::Entries {
-            entries: vec![vec![7; 100]],
-        }),
-        (SyncRequest::Entries { .. }, 1) => Some(SyncResponse::Entries {
-            entries: Vec::new(),
-        }),
-        (_, 3) => None,
+        (SyncRequest::Entries { .. }, 0 | 1) => Some(SyncResponse::Entries { entries }),
         _ => Some(SyncResponse::Busy),
     }
 }
