@@ -35,11 +35,21 @@ pub fn chain(ledger: &Ledger) -> ChainView {
 #[must_use]
 pub fn genesis(ledger: &Ledger) -> GenesisView {
     let genesis = ledger.genesis();
+    let policy = &genesis.policy;
     GenesisView {
         schema: SCHEMA,
         id: ledger.network().to_string(),
         name: genesis.name.clone(),
         created_ms: genesis.created_ms,
+        pricing: policy.pricing.name().to_owned(),
+        precision_ppm: [
+            policy.f32_ppm,
+            policy.f16_ppm,
+            policy.int8_ppm,
+            policy.int4_ppm,
+        ],
+        hardware_multiplier: policy.hardware_multiplier,
+        accounting: policy.accounting,
         founders: genesis
             .founders
             .iter()

@@ -261,6 +261,14 @@ pub struct GenesisView {
     pub name: String,
     /// When it was written, milliseconds since 1970.
     pub created_ms: u64,
+    /// What prices follow: `flops` or `size`.
+    pub pricing: String,
+    /// The price factors of 32, 16, 8 and 4 bits, where prices follow FLOPs.
+    pub precision_ppm: [u64; 4],
+    /// Whether the hardware multiplier of offers counts.
+    pub hardware_multiplier: bool,
+    /// Whether jobs are paid.
+    pub accounting: bool,
     /// The founders.
     pub founders: Vec<FounderView>,
     /// Entries held.

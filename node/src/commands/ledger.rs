@@ -106,9 +106,22 @@ fn genesis(args: &ReadArgs, books: &Reader) -> Result<(), Failure> {
         view.chain.length,
         output::id(&view.chain.tip)
     );
+    text.push_str(&format!("jobs     {}\n", paid(&view)));
     for founder in &view.founders {
         let line = units::gft(founder.line_ugft.into());
         text.push_str(&format!("founder  {}, line {line} GFT\n", founder.wallet));
     }
     output::print(&text)
+}
+
+/// What the genesis says of prices.
+fn paid(view: &GenesisView) -> String {
+    if !view.accounting {
+        return "free: accounting is off".to_owned();
+    }
+    if view.pricing != "flops" {
+        return format!("paid by {}", view.pricing);
+    }
+    let [f32, f16, int8, int4] = view.precision_ppm.map(job::factor);
+    format!("paid by flops, times {f32} for 32 bits, {f16} for 16, {int8} for 8, {int4} for 4")
 }

@@ -32,6 +32,8 @@ fn without_accounting_a_question_is_answered_and_the_books_stay_empty() {
     assert!(bill.contains("accounting is off"), "{bill}");
     let status = asker.run(&["status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("accounting is off"));
+    let genesis = asker.run(&["ledger", "genesis"]);
+    assert!(String::from_utf8_lossy(&genesis.stdout).contains("free: accounting is off"));
     cluster.wait_equal(&[0, 1, 2]);
     for node in &cluster.nodes {
         let entries = node.entries().entries;

@@ -131,7 +131,7 @@ fn terms(view: &JobView) -> String {
 }
 
 /// Parts per million as a factor.
-fn factor(ppm: u64) -> String {
+pub(super) fn factor(ppm: u64) -> String {
     format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000)
 }
 

@@ -1,6 +1,7 @@
 //! `talkoot ledger quote`: what a question would cost, its split with every
 //! factor, and the reference accounting's figures beside it.
 
+use super::job::factor;
 use crate::api::quote::{QuotePart, QuoteRequest, QuoteView};
 use crate::cli::LedgerQuoteArgs;
 use crate::client::Client;
@@ -91,8 +92,8 @@ fn price(view: &QuoteView) -> String {
     if let Some(reason) = &view.free {
         return format!("nothing: {reason}");
     }
-    let precision = view.precision_ppm.map_or_else(String::new, |factor| {
-        format!(" times {} for {}", ratio(factor), view.dtype)
+    let precision = view.precision_ppm.map_or_else(String::new, |ppm| {
+        format!(" times {} for {}", factor(ppm), view.dtype)
     });
     format!(
         "{} GFT per token (by {}{precision}), {} GFT in all at most",
@@ -145,20 +146,15 @@ fn cells(part: &QuotePart, is_own: bool) -> Vec<String> {
     };
     vec![
         units::thousands(part.share_kflop.into()),
-        ratio(part.throughput_ppm),
-        ratio(part.pressure_ppm),
-        ratio(part.hardware_ppm),
+        factor(part.throughput_ppm),
+        factor(part.pressure_ppm),
+        factor(part.hardware_ppm),
         units::thousands(part.weight.into()),
         amount(part.hold_ugft),
-        ratio(part.reliability_ppm.into()),
+        factor(part.reliability_ppm.into()),
         amount(part.earned_ugft),
         format!("{:.6}", part.divy_credits),
     ]
-}
-
-/// Parts per million as a factor.
-fn ratio(ppm: u64) -> String {
-    format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000)
 }
 
 #[cfg(test)]
