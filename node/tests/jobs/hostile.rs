@@ -147,7 +147,7 @@ impl Rogue {
                 prompt_tokens: PROMPT,
                 completion_tokens_max: 100,
                 price_ugft_per_token: offer.claimed().price_ugft_per_token,
-                deadline_ms: 0,
+                deadline_ms: talkoot::clock::now_ms() + 3_600_000,
                 continues: None,
                 offers,
             })
