@@ -38,6 +38,8 @@ struct Rogue {
     target: usize,
     wallet: Wallet,
     address: SocketAddr,
+    /// What its reservations say.
+    deadline_ms: u64,
 }
 
 /// A job of the rogue, open at the target.
@@ -70,6 +72,7 @@ impl Rogue {
             target,
             wallet: network.wallet(target),
             address: network.nodes[target].plane.addresses()[0],
+            deadline_ms: u64::MAX,
         }
     }
 
@@ -108,9 +111,17 @@ impl Rogue {
             .into()
     }
 
-    /// Opens a proper job. Where the target does not hold all layers, the rogue
-    /// itself is the stage before.
+    /// Opens a proper job.
     async fn open(&self, network: &Network) -> Job {
+        let mut job = self.order(network).await;
+        let open = self.open_message(network, &job);
+        assert_eq!(job.ask(&open).await, ControlMessage::Opened);
+        job
+    }
+
+    /// Orders a job. Where the target does not hold all layers, the rogue
+    /// itself is the stage before.
+    async fn order(&self, network: &Network) -> Job {
         let (mut reader, mut control) = self.control().await;
         let range = network.nodes[self.target].range.unwrap();
         let is_previous = !range.is_first();
@@ -147,23 +158,20 @@ impl Rogue {
                 prompt_tokens: PROMPT,
                 completion_tokens_max: 100,
                 price_ugft_per_token: offer.claimed().price_ugft_per_token,
-                deadline_ms: talkoot::clock::now_ms() + 3_600_000,
+                deadline_ms: self.deadline_ms,
                 continues: None,
                 offers,
             })
             .await
             .unwrap();
-        let mut job = Job {
+        Job {
             id: reserved.job,
             entry: reserved.entry,
             index: u16::from(is_previous),
             stages,
             reader,
             control,
-        };
-        let open = self.open_message(network, &job);
-        assert_eq!(job.ask(&open).await, ControlMessage::Opened);
-        job
+        }
     }
 
     fn open_message(&self, network: &Network, job: &Job) -> ControlMessage {
@@ -480,6 +488,21 @@ async fn an_order_opens_once_and_only_for_its_submitter() {
         .ask(&ControlMessage::Open(message))
         .await;
     refused(answer, "a free job is one whose stages");
+    goes_on(&network).await;
+}
+
+#[tokio::test]
+async fn a_reserve_that_is_nearly_over_is_refused() {
+    let network = Plan::new(Carrier::Quic, &[0, 5]).build();
+    let mut rogue = Rogue::new(&network);
+    rogue.deadline_ms = talkoot::clock::now_ms() + 1_000;
+    let mut job = rogue.order(&network).await;
+    let open = rogue.open_message(&network, &job);
+    let ControlMessage::Refused { code, reason } = job.ask(&open).await else {
+        panic!("not refused")
+    };
+    assert_eq!(code, FailCode::Order);
+    assert!(reason.contains("deadline is too near"), "{reason}");
     goes_on(&network).await;
 }
 

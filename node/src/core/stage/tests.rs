@@ -319,6 +319,7 @@ fn every_way_out_ends_in_close() {
         StageEvent::Cancel,
         StageEvent::SubmitterLost,
         StageEvent::Shutdown,
+        StageEvent::Expired,
         StageEvent::PreviousLost,
         StageEvent::NextLost,
         StageEvent::ComputeFailed("x".to_owned()),
