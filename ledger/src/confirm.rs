@@ -25,7 +25,7 @@ impl Core {
         let cut = Cut::Closure(ix);
         let prev = node.prev;
         let before = prev.map(Cut::Closure);
-        let mut confirmed = BTreeSet::new();
+        let mut confirmed = Vec::new();
         let mut tips = vec![(founder, ix)];
         let none = Past::default();
         let past_before = node.prev.map_or(&none, |prev| &graph.node(prev).past);
@@ -48,13 +48,20 @@ impl Core {
                 // that the job is over, it is too late.
                 let is_late = |job| prev.is_some_and(|prev| self.claims_over(prev, job));
                 if is_clean && job.is_none_or(|job| cut.is_clean(graph, job) && !is_late(job)) {
-                    confirmed.insert(entry);
+                    confirmed.push(entry);
                 }
                 next = graph.node(entry).prev;
             }
         }
+        // Branches of a forked log meet.
+        let confirmed: BTreeSet<Ix> = confirmed.into_iter().collect();
+        let founders = self.founders.len();
         for &entry in &confirmed {
-            self.record_mut(entry).attesters.push((founder, ix));
+            let attesters = &mut self.record_mut(entry).attesters;
+            if attesters.is_empty() {
+                attesters.reserve_exact(founders);
+            }
+            attesters.push((founder, ix));
         }
         confirmed
     }

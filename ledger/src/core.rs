@@ -71,6 +71,8 @@ pub(crate) struct Core {
     /// Entries with embedded signatures that are wrong.
     faulty: BTreeMap<Ix, Embedded>,
     recent: Recent,
+    /// Jobs that a right `Release` names.
+    pub(crate) jobs_released: BTreeSet<Ix>,
     /// Stages that have earned more than is confirmed.
     pub(crate) earnings_open: BTreeSet<(Ix, usize)>,
     /// Which entry first carried a model's card.
@@ -98,6 +100,7 @@ impl Core {
             offers_used: BTreeMap::new(),
             faulty: BTreeMap::new(),
             recent: Recent::default(),
+            jobs_released: BTreeSet::new(),
             earnings_open: BTreeSet::new(),
             cards: BTreeMap::new(),
         }
@@ -194,7 +197,11 @@ impl Core {
         known: Option<Embedded>,
     ) -> Ix {
         let author = entry.author;
-        let fork_before = self.graph.log(&author).and_then(|log| log.fork_seq());
+        let author_before = match parents.prev {
+            Some(prev) => Some(self.graph.node(prev).author),
+            None => self.graph.find_author(&author),
+        };
+        let fork_before = author_before.and_then(|author| self.graph.author(author).fork_seq());
         let (facts, embedded) =
             facts::read(&entry, &self.genesis, self.network, known, &mut self.recent);
         let time_ms = entry.time_ms;
@@ -238,12 +245,8 @@ impl Core {
         self.chain.push(ix);
         let mut touched = self.attest(ix);
         touched.insert(ix);
-        let fork_after = self.graph.log(&author).and_then(|log| log.fork_seq());
-        if let (true, Some(fork), Some(log)) = (
-            fork_before != fork_after,
-            fork_after,
-            self.graph.log(&author),
-        ) {
+        let log = self.graph.author(self.graph.node(ix).author);
+        if let Some(fork) = log.fork_seq().filter(|&fork| Some(fork) != fork_before) {
             touched.extend(log.since_seq(fork));
         }
         self.refresh(&touched, ix);
@@ -293,6 +296,8 @@ impl Core {
                 if let Some(job) = job {
                     job.releases.push(ix);
                 }
+                let released = self.record(ix).release.as_ref().map(|release| release.0);
+                self.jobs_released.extend(released);
             }
             Facts::Model(Some(card)) => {
                 let model = card.id();

@@ -29,7 +29,10 @@ impl Core {
         let mut earnings = BTreeSet::new();
         for &ix in touched {
             let pay = self.record(ix).pay.map(|pay| (pay.job, pay.stage));
-            earnings.extend(pay.filter(|key| ix == newest || self.earnings_open.contains(key)));
+            earnings.extend(pay.filter(|key| {
+                let is_open = ix == newest || self.earnings_open.contains(key);
+                is_open && (ix == newest || self.is_confirmed(ix, Cut::All))
+            }));
             if ix != newest && self.is_settled(ix) {
                 continue;
             }
@@ -62,10 +65,7 @@ impl Core {
     fn is_settled(&self, ix: Ix) -> bool {
         let job = self.record(ix).pay.map(|pay| pay.job);
         let is_clean = |ix| Cut::All.is_clean(self.graph(), ix);
-        let is_open = |job| {
-            let book = self.jobs.get(&job);
-            book.is_none_or(|book| book.releases.is_empty())
-        };
+        let is_open = |job| !self.jobs_released.contains(&job);
         // Entries that a new fork touches are no longer clean.
         is_clean(ix) && job.is_none_or(|job| is_clean(job) && is_open(job))
     }

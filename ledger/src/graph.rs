@@ -132,6 +132,8 @@ pub(crate) struct Graph {
     nodes: Vec<Node>,
     ids: Ids,
     authors: Vec<Author>,
+    /// Whether any log is forked.
+    has_forks: bool,
     by_wallet: BTreeMap<Wallet, AuthorIx>,
 }
 
@@ -160,6 +162,11 @@ impl Graph {
             reason = "only this graph makes indices, and it forgets nothing"
         )]
         &self.authors[ix.0 as usize]
+    }
+
+    /// Whether a log holds no number twice.
+    pub(crate) fn is_line(&self, author: AuthorIx) -> bool {
+        !self.has_forks || self.author(author).is_line()
     }
 
     pub(crate) fn authors(&self) -> impl Iterator<Item = (AuthorIx, &Author)> {
@@ -269,7 +276,10 @@ impl Graph {
         let prev = parents.prev;
         let all: Vec<Ix> = parents.all().collect();
         let past = Past::union(self, &all);
-        let author = self.author_ix(entry.author);
+        let author = match prev {
+            Some(prev) => self.node(prev).author,
+            None => self.author_ix(entry.author),
+        };
         let ix = Ix(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let jump = prev.map_or(ix, |prev| self.jump_from(prev));
         let seq = entry.seq;
@@ -292,6 +302,7 @@ impl Graph {
             log.first.push(ix);
         } else {
             log.twins.entry(seq).or_default().push(ix);
+            self.has_forks = true;
         }
         log.tips.retain(|&tip| Some(tip) != prev);
         log.tips.push(ix);

@@ -48,7 +48,7 @@ impl Past {
     /// Whether an entry lies in this past.
     pub(crate) fn contains(&self, graph: &Graph, ix: Ix) -> bool {
         let author = graph.node(ix).author;
-        let is_line = graph.author(author).is_line();
+        let is_line = graph.is_line(author);
         // In a line a later index is a higher number.
         self.tips(author)
             .iter()

@@ -184,8 +184,12 @@ impl Tips {
 
     /// Adds an entry; its log ancestors count as held with it.
     pub(crate) fn insert(&mut self, graph: &Graph, author: AuthorIx, ix: Ix) {
-        let tips = merged(graph, author, self.get(author), &[ix]);
-        if self.get(author) == tips.as_slice() {
+        let held = self.get(author);
+        if held == [ix] {
+            return;
+        }
+        let tips = merged(graph, author, held, &[ix]);
+        if held == tips.as_slice() {
             return;
         }
         let height = height_for(author).max(self.0.height());
@@ -234,7 +238,7 @@ impl Tips {
 /// The tips of one author in the union of two sets: those that are no log
 /// ancestors of others, sorted.
 fn merged(graph: &Graph, author: AuthorIx, a: &[Ix], b: &[Ix]) -> Vec<Ix> {
-    if graph.author(author).is_line() {
+    if graph.is_line(author) {
         // In a line a later index is a higher number.
         return a.iter().chain(b).copied().max().into_iter().collect();
     }
@@ -318,6 +322,15 @@ fn join_leaves(graph: &Graph, a: &Leaf, b: &Leaf, first: u32) -> Joined {
         } else if left.is_empty() {
             is_left = false;
             joined.set(place, right);
+        } else if let ([one], [other], true) = (left, right, graph.is_line(author_at(first, place)))
+        {
+            // In a line a later index is a higher number.
+            if one > other {
+                is_right = false;
+            } else {
+                is_left = false;
+                joined.set(place, right);
+            }
         } else {
             let tips = merged(graph, author_at(first, place), left, right);
             is_left &= tips == left;
