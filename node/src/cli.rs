@@ -7,8 +7,9 @@
 mod ledger;
 
 pub use ledger::{
-    ExportFormat, LedgerArgs, LedgerAuthorArgs, LedgerCommand, LedgerExportArgs, LedgerJobArgs,
-    LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs, LedgerVerifyArgs,
+    ExportFormat, InspectArgs, InspectVerb, LedgerArgs, LedgerAuthorArgs, LedgerCommand,
+    LedgerExportArgs, LedgerJobArgs, LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs,
+    LedgerVerifyArgs,
 };
 
 use crate::exit::{Exit, Failure};

@@ -42,6 +42,8 @@ pub enum Protocol {
     Presence,
     /// A newcomer's ticket.
     Join,
+    /// The founding document, for those who know no network yet.
+    Genesis,
 }
 
 impl Protocol {
@@ -53,6 +55,7 @@ impl Protocol {
             Self::Blob => version::blob_protocol(network),
             Self::Presence => version::presence_protocol(network),
             Self::Join => version::join_protocol(network),
+            Self::Genesis => version::genesis_protocol(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Protocol {
             Self::Sync => limits::SYNC_ITEMS_MAX * 40 + 64,
             Self::Blob | Self::Presence => 64,
             Self::Join => limits::JOIN_BYTES_MAX,
+            Self::Genesis => 0,
         }
     }
 
@@ -75,6 +79,7 @@ impl Protocol {
             Self::Blob => limits::BLOB_RANGE_BYTES_MAX + 64,
             Self::Presence => limits::PRESENCE_BYTES_MAX,
             Self::Join => limits::JOIN_BYTES_MAX,
+            Self::Genesis => limits::GENESIS_BYTES_MAX,
         }
     }
 }

@@ -102,14 +102,32 @@ impl ControlPlane {
         blobs: BlobStore,
     ) -> Result<Self, StartError> {
         let describe = presence::describe_with(Arc::clone(&ctx));
-        Self::start_with(ctx, settings, blobs, describe).await
+        Self::start_with(ctx, settings, blobs, Some(describe)).await
     }
 
+    /// Starts listening to a network that we are no member of: gossip and sync
+    /// into the books of `ctx`, and nothing is announced, served or written.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn observe(
+        ctx: Arc<NodeContext>,
+        bootstrap: Vec<String>,
+    ) -> Result<Self, StartError> {
+        let settings = SwarmSettings {
+            bootstrap,
+            observer: true,
+            ..SwarmSettings::default()
+        };
+        Self::start_with(ctx, settings, BlobStore::default(), None).await
+    }
+
+    /// `describe` gives our presence; without it we have none.
     async fn start_with(
         ctx: Arc<NodeContext>,
         settings: SwarmSettings,
         blobs: BlobStore,
-        describe: presence::Describe,
+        describe: Option<presence::Describe>,
     ) -> Result<Self, StartError> {
         let (swarm, events) = swarm::start(&ctx.key, ctx.network, &settings).await?;
         let shared = Shared {

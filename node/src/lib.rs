@@ -24,6 +24,7 @@ pub mod invites;
 pub mod jobs;
 pub mod models;
 pub mod node;
+pub mod observe;
 pub mod settings;
 pub mod settlement;
 pub mod swarm;

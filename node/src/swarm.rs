@@ -9,10 +9,12 @@ mod bootstrap;
 mod codec;
 mod events;
 pub mod identity;
+pub mod scout;
 mod task;
 
 use crate::core::peers::Mark;
 use crate::exchange::{ExchangeError, Protocol, Topic};
+use behaviour::Role;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
@@ -37,6 +39,8 @@ pub struct SwarmSettings {
     pub bootstrap: Vec<String>,
     /// Whether to look for peers on the local network.
     pub mdns: bool,
+    /// Only to look: no request is answered, and no routing table takes us in.
+    pub observer: bool,
 }
 
 /// Why the control plane did not start.
@@ -200,7 +204,12 @@ pub async fn start(
 ) -> Result<(SwarmHandle, mpsc::Receiver<SwarmEvent>), StartError> {
     let listen = parse_all(&settings.listen)?;
     let bootstrap = parse_all(&settings.bootstrap)?;
-    let swarm = behaviour::build(key, network, settings.mdns)
+    let role = if settings.observer {
+        Role::Observer
+    } else {
+        Role::Member
+    };
+    let swarm = behaviour::build(key, network, role, settings.mdns)
         .map_err(|error| StartError::Build(error.to_string()))?;
     let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
     let (events, events_out) = mpsc::channel(EVENTS_MAX);
@@ -343,6 +352,17 @@ impl SwarmHandle {
     #[must_use]
     pub fn marks(&self, wallet: &Wallet) -> Option<MarkInfo> {
         self.read(|snapshot| snapshot.marks.get(wallet).cloned())
+    }
+
+    /// All peers with marks, also those that have gone.
+    #[must_use]
+    pub fn marked(&self) -> Vec<(Wallet, MarkInfo)> {
+        self.read(|snapshot| {
+            let marks = snapshot.marks.iter();
+            marks
+                .map(|(wallet, info)| (*wallet, info.clone()))
+                .collect()
+        })
     }
 
     /// Whether a peer is connected.

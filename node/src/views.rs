@@ -14,10 +14,12 @@ mod prefix;
 mod question;
 #[cfg(test)]
 pub(crate) mod tests;
+mod verify;
 
 pub use accounts::{BALANCES_MAX, balance};
 pub use entries::{BYTES_ENTRIES_MAX, ENTRIES_MAX};
 pub use question::LedgerQuestion;
+pub use verify::verify;
 
 use crate::api::{ChainView, FounderView, GenesisView, SCHEMA};
 use talkoot_ledger::Ledger;

@@ -1,4 +1,4 @@
-//! Names of protocols and topics: our own, with the network id in each.
+//! Names of protocols and topics: our own, with the network id in each but one.
 //!
 //! Nodes of another network or another wire version therefore never complete a
 //! handshake, enter a routing table or see a gossip message of ours.
@@ -51,6 +51,14 @@ pub fn presence_protocol(network: NetworkId) -> String {
 #[must_use]
 pub fn join_protocol(network: NetworkId) -> String {
     name(network, "join")
+}
+
+/// The request-response protocol on which anybody asks for the genesis. The
+/// only name without a network in it: who asks does not know the network yet.
+/// The request is empty, the answer is the canonical genesis.
+#[must_use]
+pub fn genesis_protocol() -> String {
+    format!("/talkoot/genesis/{WIRE_VERSION}")
 }
 
 /// The gossip topic of ledger entries; it carries signed entries only.

@@ -541,6 +541,40 @@ pub struct ForksView {
     pub chain: ChainView,
 }
 
+/// A peer of an observer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedPeerView {
+    /// Who.
+    pub wallet: String,
+    /// Where it is connected.
+    pub address: String,
+    /// Entries it says that it holds.
+    pub length: u64,
+    /// The last link it says that it has.
+    pub tip: String,
+    /// Whether that is the observer's chain.
+    pub equal: bool,
+}
+
+/// What `ledger inspect` found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InspectView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The founding document of the network.
+    pub genesis: GenesisView,
+    /// The peers that answer.
+    pub peers: Vec<ObservedPeerView>,
+    /// Wallets that have a line, a log or a name.
+    pub wallets: u64,
+    /// Logs that are forked.
+    pub forks: u64,
+    /// The commons, µGFT.
+    pub commons_ugft: u128,
+    /// What was computed again here.
+    pub verify: VerifyView,
+}
+
 /// The outcome of `ledger verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyView {

@@ -13,7 +13,8 @@ Examples:
   talkoot ledger ls --kind reserve          the jobs
   talkoot ledger job 3f9a                   one job: split, frontier, confirmations
   talkoot ledger verify --full              recompute everything, check every signature
-  talkoot ledger export > books.jsonl")]
+  talkoot ledger export > books.jsonl
+  talkoot ledger inspect --bootstrap 192.0.2.7:7470   a network from outside")]
 pub struct LedgerArgs {
     /// Read the journal on disk even if a node runs
     #[arg(long, global = true)]
@@ -31,6 +32,50 @@ pub enum LedgerCommand {
     Read(LedgerRead),
     /// What a question would cost by today's route, and who would earn it
     Quote(LedgerQuoteArgs),
+    /// Look into a network from outside: joins nothing, serves nothing, needs no home
+    Inspect(Box<InspectArgs>),
+}
+
+/// Arguments of `ledger inspect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Without a verb: what was found and whether it verifies. Exit 7 if it does not.
+Examples:
+  talkoot ledger inspect --bootstrap 192.0.2.7:7470
+  talkoot ledger inspect --bootstrap /ip4/192.0.2.7/udp/7470/quic-v1 follow
+  talkoot ledger inspect --bootstrap talkoot1… --network 249c…8c45 job 3f9a --json")]
+pub struct InspectArgs {
+    /// A node of the network: multiaddr, HOST:PORT or a ticket; may repeat
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "TALKOOT_BOOTSTRAP",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub bootstrap: Vec<String>,
+    /// The id of the network that is meant; another one is refused
+    #[arg(long, value_name = "ID")]
+    pub network: Option<String>,
+    /// How long to wait for an answer, and then for the whole books
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub wait: String,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// What to look at
+    #[command(subcommand)]
+    pub verb: Option<InspectVerb>,
+}
+
+/// Verbs of `ledger inspect`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum InspectVerb {
+    /// A view of the books.
+    #[command(flatten)]
+    Read(LedgerRead),
+    /// Entries as they come in, until Ctrl-C
+    Follow(ReadArgs),
 }
 
 /// Views of any books.

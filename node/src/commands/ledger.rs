@@ -6,6 +6,7 @@ mod accounts;
 mod check;
 mod export;
 mod forks;
+mod inspect;
 mod job;
 mod list;
 pub mod offline;
@@ -38,6 +39,11 @@ pub fn run(args: LedgerArgs, home: &Home) -> Result<(), Failure> {
             "a quote asks the stages of a route: it needs a running node",
         )),
         LedgerCommand::Quote(args) => quote::run(&args, home),
+        LedgerCommand::Inspect(_) if args.offline => Err(Failure::new(
+            Exit::Usage,
+            "a network is looked at from outside, a journal on disk: not both",
+        )),
+        LedgerCommand::Inspect(args) => inspect::run(*args),
     }
 }
 

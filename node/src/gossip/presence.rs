@@ -66,7 +66,8 @@ impl PresenceInput {
 
 pub(super) struct Task {
     shared: Shared,
-    describe: Describe,
+    /// None for an observer, which announces nothing.
+    describe: Option<Describe>,
     inputs: mpsc::Sender<PresenceInput>,
     number: u64,
     announced: Option<Presence>,
@@ -78,7 +79,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         shared: Shared,
-        describe: Describe,
+        describe: Option<Describe>,
         inputs: mpsc::Sender<PresenceInput>,
     ) -> Self {
         Self {
@@ -113,7 +114,9 @@ impl Task {
                     Err(_) => return,
                 },
                 _ = look.tick() => self.look(),
-                () = tokio::time::sleep_until(self.due_at) => self.announce().await,
+                () = tokio::time::sleep_until(self.due_at), if self.describe.is_some() => {
+                    self.announce().await;
+                }
             }
         }
     }
@@ -214,7 +217,10 @@ impl Task {
         self.shared
             .directory
             .write(|directory, now_ms| directory.expire(now_ms));
-        let presence = (self.describe)(&self.shared.swarm);
+        let Some(describe) = &self.describe else {
+            return;
+        };
+        let presence = describe(&self.shared.swarm);
         if self.announced.as_ref() != Some(&presence) {
             self.announce_by(clock::timer());
         }
@@ -228,10 +234,13 @@ impl Task {
     }
 
     async fn announce(&mut self) {
+        let Some(describe) = &self.describe else {
+            return;
+        };
+        let presence = describe(&self.shared.swarm);
         let now = clock::timer();
         self.announced_at = Some(now);
         self.due_at = now + EVERY;
-        let presence = (self.describe)(&self.shared.swarm);
         let now_ms = clock::now_ms();
         // Rises over restarts too, as long as the clock is not set back.
         self.number = now_ms.max(self.number.saturating_add(1));

@@ -117,6 +117,8 @@ async fn answer(shared: &Shared, from: Wallet, protocol: Protocol, bytes: &[u8],
         Protocol::Presence => answer_presence(shared, bytes),
         Protocol::Sync => answer_sync(shared, bytes).await,
         Protocol::Join => answer_newcomer(shared, from, bytes).await,
+        // The request is empty: its frame has no room for more.
+        Protocol::Genesis => Ok(shared.ctx.genesis.to_bytes()),
     };
     match answer {
         // Closing books say nothing: the node is stopping.

@@ -200,6 +200,7 @@ fn swarm_settings(settings: &Settings, ticket: Option<&Verified<Ticket>>) -> Swa
         ],
         bootstrap,
         mdns: settings.mdns,
+        observer: false,
     }
 }
 

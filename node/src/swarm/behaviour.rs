@@ -1,7 +1,7 @@
 //! Which libp2p protocols a node speaks, and with which settings.
 //!
-//! Every name carries the network id, so nodes of another network find nothing
-//! to talk about. Time-outs and sizes that differ from libp2p's defaults have
+//! Every name but the genesis' carries the network id, so nodes of another
+//! network find nothing else to talk about. Time-outs and sizes that differ from libp2p's defaults have
 //! their reason next to them.
 
 use super::codec::ByteCodec;
@@ -20,6 +20,24 @@ use talkoot_protocol::{Keypair, NetworkId, limits, version};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// What we are to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A node like all others.
+    Member,
+    /// One that asks and listens, answers no request and is in no routing table.
+    Observer,
+}
+
+impl Role {
+    const fn exchanges(self) -> ProtocolSupport {
+        match self {
+            Self::Member => ProtocolSupport::Full,
+            Self::Observer => ProtocolSupport::Outbound,
+        }
+    }
+}
+
 /// Everything a node speaks on the control plane.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
@@ -34,6 +52,7 @@ pub(super) struct Behaviour {
     pub(super) blob: request_response::Behaviour<ByteCodec>,
     pub(super) presence: request_response::Behaviour<ByteCodec>,
     pub(super) join: request_response::Behaviour<ByteCodec>,
+    pub(super) genesis: request_response::Behaviour<ByteCodec>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -48,19 +67,29 @@ impl Behaviour {
             Protocol::Blob => &mut self.blob,
             Protocol::Presence => &mut self.presence,
             Protocol::Join => &mut self.join,
+            Protocol::Genesis => &mut self.genesis,
         }
     }
 }
 
 /// Any of the libraries refused its settings.
-type BuildError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BuildError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Builds the swarm; nothing listens yet.
 pub(super) fn build(
     key: &Keypair,
     network: NetworkId,
+    role: Role,
     with_mdns: bool,
 ) -> Result<Swarm<Behaviour>, BuildError> {
+    build_with(key, |keypair| behaviour(keypair, network, role, with_mdns))
+}
+
+/// A swarm over our transports that speaks what `make` says.
+pub(super) fn build_with<B: NetworkBehaviour>(
+    key: &Keypair,
+    make: impl FnOnce(&libp2p::identity::Keypair) -> Result<B, BuildError>,
+) -> Result<Swarm<B>, BuildError> {
     let keypair = identity::transport_keypair(key)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
@@ -77,7 +106,7 @@ pub(super) fn build(
             config
         })
         .with_dns()?
-        .with_behaviour(|keypair| behaviour(keypair, network, with_mdns))?
+        .with_behaviour(make)?
         .with_swarm_config(|config| {
             config
                 .with_smart_dial()
@@ -90,6 +119,7 @@ pub(super) fn build(
 fn behaviour(
     keypair: &libp2p::identity::Keypair,
     network: NetworkId,
+    role: Role,
     with_mdns: bool,
 ) -> Result<Behaviour, BuildError> {
     let public = keypair.public();
@@ -117,17 +147,22 @@ fn behaviour(
         blocks: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(10))),
-        kad: kademlia(peer, network)?,
+        kad: kademlia(peer, network, role)?,
         gossip: gossip(network)?,
-        sync: exchange(Protocol::Sync, network)?,
-        blob: exchange(Protocol::Blob, network)?,
-        presence: exchange(Protocol::Presence, network)?,
-        join: exchange(Protocol::Join, network)?,
+        sync: exchange(Protocol::Sync, network, role.exchanges())?,
+        blob: exchange(Protocol::Blob, network, role.exchanges())?,
+        presence: exchange(Protocol::Presence, network, role.exchanges())?,
+        join: exchange(Protocol::Join, network, role.exchanges())?,
+        genesis: exchange(Protocol::Genesis, network, role.exchanges())?,
         mdns: mdns.into(),
     })
 }
 
-fn kademlia(peer: PeerId, network: NetworkId) -> Result<kad::Behaviour<MemoryStore>, BuildError> {
+fn kademlia(
+    peer: PeerId,
+    network: NetworkId,
+    role: Role,
+) -> Result<kad::Behaviour<MemoryStore>, BuildError> {
     let name = StreamProtocol::try_from_owned(version::kademlia_protocol(network))?;
     let mut config = kad::Config::new(name);
     config
@@ -151,7 +186,10 @@ fn kademlia(peer: PeerId, network: NetworkId) -> Result<kad::Behaviour<MemorySto
     let mut kad = kad::Behaviour::with_config(peer, store, config);
     // Nobody confirms a loopback or home address, and automatic mode would stay
     // client for ever.
-    kad.set_mode(Some(kad::Mode::Server));
+    kad.set_mode(Some(match role {
+        Role::Member => kad::Mode::Server,
+        Role::Observer => kad::Mode::Client,
+    }));
     Ok(kad)
 }
 
@@ -192,9 +230,10 @@ fn message_id(message: &gossipsub::Message) -> gossipsub::MessageId {
     gossipsub::MessageId::new(hash.as_bytes().get(..20).unwrap_or_default())
 }
 
-fn exchange(
+pub(super) fn exchange(
     protocol: Protocol,
     network: NetworkId,
+    support: ProtocolSupport,
 ) -> Result<request_response::Behaviour<ByteCodec>, BuildError> {
     let name = StreamProtocol::try_from_owned(protocol.name(network))?;
     let config = request_response::Config::default()
@@ -202,7 +241,7 @@ fn exchange(
         .with_max_concurrent_streams(32);
     Ok(request_response::Behaviour::with_codec(
         ByteCodec::new(protocol),
-        [(name, ProtocolSupport::Full)],
+        [(name, support)],
         config,
     ))
 }

@@ -129,6 +129,7 @@ impl Task {
             BehaviourEvent::Blob(event) => self.on_exchange(Protocol::Blob, event),
             BehaviourEvent::Presence(event) => self.on_exchange(Protocol::Presence, event),
             BehaviourEvent::Join(event) => self.on_exchange(Protocol::Join, event),
+            BehaviourEvent::Genesis(event) => self.on_exchange(Protocol::Genesis, event),
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
                 id,
                 result: kad::QueryResult::GetProviders(result),

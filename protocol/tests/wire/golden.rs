@@ -67,6 +67,7 @@ fn derived() -> Vec<(&'static str, Vec<u8>)> {
         version::blob_protocol(network),
         version::presence_protocol(network),
         version::join_protocol(network),
+        version::genesis_protocol(),
         version::ledger_topic(network),
         version::presence_topic(network),
         String::from_utf8(version::data_alpn(network)).unwrap(),

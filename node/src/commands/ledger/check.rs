@@ -1,12 +1,11 @@
 //! What is computed again here, from bytes: nothing of it is taken from the
 //! node that was asked, or from what the ledger keeps in step.
 
-use crate::api::{ChainView, EntryView, GenesisView, SCHEMA, VerifyView};
+use crate::api::{EntryView, GenesisView};
 use crate::exit::{Exit, Failure};
 use serde::Serialize;
-use talkoot_ledger::books::link_plainly;
-use talkoot_ledger::{Entry, Ledger, id_of, next_link};
-use talkoot_protocol::{Genesis, Hash, NetworkId, Signed, Verified};
+use talkoot_ledger::{Entry, id_of, next_link};
+use talkoot_protocol::{Genesis, Hash, NetworkId, Verified};
 
 /// What became of an entry that was computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,40 +76,6 @@ fn link(view: &EntryView, id: Hash) -> Option<Hash> {
     Some(next_link(before, id, effect))
 }
 
-/// Checks books that are held in this process: every signature, the chain
-/// linked again in one pass, the sum.
-pub(super) fn books(ledger: &Ledger) -> VerifyView {
-    let mut problems = Vec::new();
-    let mut entries = 0_u64;
-    for placed in ledger.placed(0..usize::MAX) {
-        entries += 1;
-        let signed = Signed::<Entry>::from(placed.entry.clone());
-        if signed.verify(ledger.network()).is_err() {
-            problems.push(format!("the signature of entry {} is wrong", placed.id));
-        }
-    }
-    let tip = link_plainly(ledger);
-    if tip != ledger.tip() {
-        problems.push("linking all entries again gives another tip".to_owned());
-    }
-    let sum_ugft = ledger.sum().0;
-    if sum_ugft != 0 {
-        problems.push(format!("balances and commons sum to {sum_ugft} µGFT"));
-    }
-    VerifyView {
-        schema: SCHEMA,
-        ok: problems.is_empty(),
-        entries,
-        signatures: entries,
-        chain: ChainView {
-            length: ledger.length(),
-            tip: tip.to_string(),
-        },
-        sum_ugft,
-        problems,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,14 +118,5 @@ mod tests {
         let mut lie = shown;
         lie.id = "ab".repeat(32);
         assert_eq!(super::network(&lie).unwrap_err().exit, Exit::VerifyFailed);
-    }
-
-    #[test]
-    fn held_books_are_checked_whole() {
-        let (ledger, _) = books(true);
-        let view = super::books(&ledger);
-        assert!(view.ok, "{view:?}");
-        assert_eq!((view.entries, view.signatures), (7, 7));
-        assert_eq!(view.chain.tip, ledger.tip().to_string());
     }
 }

@@ -7,7 +7,8 @@ use crate::client::Client;
 use crate::commands::output;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
-use crate::views::LedgerQuestion;
+use crate::observe::Observer;
+use crate::views::{self, LedgerQuestion};
 use talkoot_ledger::Ledger;
 
 /// Books that can be asked.
@@ -17,6 +18,8 @@ pub(super) enum Reader {
     Node(Box<Client>),
     /// Read from a journal: they do not change.
     Held(Box<Ledger>),
+    /// A network's, from outside.
+    Observed(Box<Observer>),
 }
 
 impl Reader {
@@ -45,7 +48,11 @@ impl Reader {
     pub(super) fn ask<Q: LedgerQuestion>(&self, question: &Q) -> Result<Q::Answer, Failure> {
         match self {
             Self::Node(client) => client.get(&format!("ledger/{}", question.path())),
-            Self::Held(ledger) => question.answer(ledger).map_err(Failure::from),
+            Self::Held(ledger) => Ok(question.answer(ledger)?),
+            Self::Observed(observer) => {
+                let question = question.clone();
+                Ok(observer.look(move |ledger| question.answer(ledger))??)
+            }
         }
     }
 
@@ -60,7 +67,8 @@ impl Reader {
     /// When this is a node's: its journal is checked from disk instead.
     pub(super) fn verify(&self) -> Result<VerifyView, Failure> {
         match self {
-            Self::Held(ledger) => Ok(super::check::books(ledger)),
+            Self::Held(ledger) => Ok(views::verify(ledger)),
+            Self::Observed(observer) => observer.verify(),
             Self::Node(_) => Err(Failure::new(
                 Exit::Usage,
                 "a node's books are checked from its journal",

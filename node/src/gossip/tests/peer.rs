@@ -59,6 +59,7 @@ fn settings(listen: &str, bootstrap: &[String]) -> SwarmSettings {
         listen: vec![listen.to_owned()],
         bootstrap: bootstrap.to_vec(),
         mdns: false,
+        observer: false,
     }
 }
 
@@ -113,10 +114,14 @@ impl Node {
         describe: Describe,
     ) -> Self {
         let settings = settings(listen, bootstrap);
-        let control =
-            ControlPlane::start_with(Arc::clone(&ctx), settings, BlobStore::default(), describe)
-                .await
-                .unwrap();
+        let control = ControlPlane::start_with(
+            Arc::clone(&ctx),
+            settings,
+            BlobStore::default(),
+            Some(describe),
+        )
+        .await
+        .unwrap();
         Self { ctx, control, home }
     }
 

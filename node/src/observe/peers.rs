@@ -1,0 +1,154 @@
+//! What connected peers say of their chains, and whether it can be true.
+//!
+//! Two that hold the same entries have the same chain. So a peer that shows the
+//! tips of our logs and another chain contradicts itself or us: one of the two
+//! computes wrongly or lies.
+
+use super::Observer;
+use crate::api::{ObservedPeerView, VerifyView};
+use crate::exchange::Protocol;
+use crate::exit::Failure;
+use crate::views;
+use futures::future::join_all;
+use std::time::Duration;
+use talkoot_ledger::sync::TIPS_MAX;
+use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey};
+use talkoot_protocol::{Hash, Wallet};
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a peer says of its chain, beside ours at that time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerChain {
+    /// Who.
+    pub wallet: Wallet,
+    /// Where it is connected.
+    pub address: String,
+    /// Entries it holds.
+    pub length: u64,
+    /// Its last link.
+    pub tip: Hash,
+    /// Our chain.
+    pub ours: Heads,
+}
+
+impl PeerChain {
+    /// Whether its chain is ours.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        (self.length, self.tip) == (self.ours.length, self.ours.tip)
+    }
+
+    /// For the owner.
+    #[must_use]
+    pub fn view(&self) -> ObservedPeerView {
+        ObservedPeerView {
+            wallet: self.wallet.to_string(),
+            address: self.address.clone(),
+            length: self.length,
+            tip: self.tip.to_string(),
+            equal: self.is_equal(),
+        }
+    }
+}
+
+impl Observer {
+    /// The chains of the peers that answer.
+    ///
+    /// # Errors
+    /// When the observer is stopping.
+    pub fn peer_chains(&self) -> Result<Vec<PeerChain>, Failure> {
+        let ours = self.own_heads()?;
+        let peers = self.control.swarm().peers();
+        let asked = peers.iter().map(|peer| self.heads(peer.wallet, ours));
+        let answers = self.runtime.block_on(join_all(asked));
+        // What came in while they answered counts.
+        let ours = self.own_heads()?;
+        let chains = peers.into_iter().zip(answers);
+        Ok(chains
+            .filter_map(|(peer, heads)| {
+                heads.map(|heads| PeerChain {
+                    wallet: peer.wallet,
+                    address: peer.address,
+                    length: heads.length,
+                    tip: heads.tip,
+                    ours,
+                })
+            })
+            .collect())
+    }
+
+    /// Checks the books that are held, and what peers say of theirs.
+    ///
+    /// # Errors
+    /// When the observer is stopping.
+    pub fn verify(&self) -> Result<VerifyView, Failure> {
+        let mut view = self.look(views::verify)?;
+        for chain in self.peer_chains()? {
+            if !chain.is_equal() && self.contradicts(&chain)? {
+                view.problems.push(format!(
+                    "peer {} shows the same entries and another chain ({} entries, tip {})",
+                    chain.wallet, chain.length, chain.tip
+                ));
+            }
+        }
+        for (wallet, marks) in self.control.swarm().marked() {
+            view.problems.push(format!("peer {wallet} {}", marks.last));
+        }
+        view.ok = view.problems.is_empty();
+        Ok(view)
+    }
+
+    fn own_heads(&self) -> Result<Heads, Failure> {
+        self.look(|ledger| Heads {
+            length: ledger.length(),
+            tip: ledger.tip(),
+        })
+    }
+
+    /// Whether a peer holds what we hold, and yet another chain.
+    fn contradicts(&self, chain: &PeerChain) -> Result<bool, Failure> {
+        let theirs = Heads {
+            length: chain.length,
+            tip: chain.tip,
+        };
+        let (tips, after) = self.runtime.block_on(async {
+            let tips = self.tips(chain.wallet).await;
+            (tips, self.heads(chain.wallet, theirs).await)
+        });
+        let (own_tips, own_tip) = self.look(|ledger| (ledger.log_tips(), ledger.tip()))?;
+        // Its set stood still while it was read, so the tips are of that chain.
+        Ok(after == Some(theirs) && tips == Some(own_tips) && own_tip != theirs.tip)
+    }
+
+    async fn heads(&self, peer: Wallet, ours: Heads) -> Option<Heads> {
+        match self.ask(peer, &SyncRequest::Heads(ours)).await? {
+            SyncResponse::Heads(heads) => Some(heads),
+            _ => None,
+        }
+    }
+
+    async fn tips(&self, peer: Wallet) -> Option<Vec<TipKey>> {
+        let mut all: Vec<TipKey> = Vec::new();
+        while all.len() < TIPS_MAX {
+            let after = all.last().copied();
+            match self.ask(peer, &SyncRequest::Tips { after }).await? {
+                SyncResponse::Tips { tips, more } => {
+                    all.extend(tips);
+                    if !more {
+                        return Some(all);
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    async fn ask(&self, peer: Wallet, request: &SyncRequest) -> Option<SyncResponse> {
+        let swarm = self.control.swarm();
+        let bytes = request.to_bytes();
+        let answer = swarm.request(peer, Protocol::Sync, bytes, ANSWER_TIMEOUT);
+        SyncResponse::decode(&answer.await.ok()?).ok()
+    }
+}
