@@ -9,6 +9,8 @@
 mod contact;
 mod nowhere;
 mod peers;
+#[cfg(test)]
+mod tests;
 
 pub use contact::Contact;
 pub use peers::PeerChain;
@@ -129,21 +131,41 @@ impl Observer {
             if chains.iter().any(PeerChain::is_equal) {
                 return Ok(());
             }
+            self.check_chains(&chains)?;
             let progress = Progress {
                 entries: self.look(Ledger::length)?,
                 peers: self.control.swarm().peers().len(),
             };
             tell(progress);
             if began.elapsed() > timeout {
-                return Err(not_synced(progress, &chains, began));
+                return Err(self.not_synced(progress, &chains, began));
             }
             std::thread::sleep(LOOK);
         }
     }
+
+    /// Peers that hold what we hold must have our chain.
+    fn check_chains(&self, chains: &[PeerChain]) -> Result<(), Failure> {
+        for chain in chains {
+            if self.contradicts(chain)? {
+                return Err(Failure::new(Exit::VerifyFailed, chain.contradiction()));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_synced(&self, progress: Progress, chains: &[PeerChain], began: Instant) -> Failure {
+        let falsehoods = self.control.swarm().falsehoods();
+        match falsehoods.first() {
+            Some((wallet, what)) => {
+                Failure::new(Exit::VerifyFailed, format!("peer {wallet} {what}"))
+            }
+            None => too_slow(progress, chains, began.elapsed().as_secs()),
+        }
+    }
 }
 
-fn not_synced(progress: Progress, chains: &[PeerChain], began: Instant) -> Failure {
-    let seconds = began.elapsed().as_secs();
+fn too_slow(progress: Progress, chains: &[PeerChain], seconds: u64) -> Failure {
     if progress.peers == 0 {
         let message = format!("after {seconds} s no peer of the network is connected");
         return Failure::new(Exit::NotRunning, message)

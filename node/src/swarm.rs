@@ -88,6 +88,8 @@ pub struct MarkInfo {
     pub marks: u32,
     /// The reason of the newest.
     pub last: String,
+    /// What it sent that does not verify, if it ever did.
+    pub falsehood: Option<String>,
 }
 
 /// What happens on the control plane.
@@ -354,13 +356,14 @@ impl SwarmHandle {
         self.read(|snapshot| snapshot.marks.get(wallet).cloned())
     }
 
-    /// All peers with marks, also those that have gone.
+    /// The peers that sent what does not verify, and what; also those that have
+    /// gone.
     #[must_use]
-    pub fn marked(&self) -> Vec<(Wallet, MarkInfo)> {
+    pub fn falsehoods(&self) -> Vec<(Wallet, String)> {
         self.read(|snapshot| {
             let marks = snapshot.marks.iter();
             marks
-                .map(|(wallet, info)| (*wallet, info.clone()))
+                .filter_map(|(wallet, info)| Some((*wallet, info.falsehood.clone()?)))
                 .collect()
         })
     }

@@ -54,6 +54,13 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Whether it is for something that can be checked by anybody and is false:
+    /// bad luck and haste never make such a mark.
+    #[must_use]
+    pub const fn is_falsehood(&self) -> bool {
+        matches!(self, Self::Signature | Self::Invalid(_))
+    }
+
     /// How much it counts.
     #[must_use]
     pub const fn points(&self) -> u32 {

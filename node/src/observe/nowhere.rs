@@ -18,7 +18,10 @@ impl DurableFile for Nowhere {
         Ok(0)
     }
 
-    fn read_exact_at(&mut self, _offset: u64, _buffer: &mut [u8]) -> io::Result<()> {
+    fn read_exact_at(&mut self, _offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 

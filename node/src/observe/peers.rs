@@ -39,6 +39,15 @@ impl PeerChain {
         (self.length, self.tip) == (self.ours.length, self.ours.tip)
     }
 
+    /// That it holds what we hold and has another chain, in words.
+    #[must_use]
+    pub fn contradiction(&self) -> String {
+        format!(
+            "peer {} shows the same entries and another chain ({} entries, tip {})",
+            self.wallet, self.length, self.tip
+        )
+    }
+
     /// For the owner.
     #[must_use]
     pub fn view(&self) -> ObservedPeerView {
@@ -85,15 +94,12 @@ impl Observer {
     pub fn verify(&self) -> Result<VerifyView, Failure> {
         let mut view = self.look(views::verify)?;
         for chain in self.peer_chains()? {
-            if !chain.is_equal() && self.contradicts(&chain)? {
-                view.problems.push(format!(
-                    "peer {} shows the same entries and another chain ({} entries, tip {})",
-                    chain.wallet, chain.length, chain.tip
-                ));
+            if self.contradicts(&chain)? {
+                view.problems.push(chain.contradiction());
             }
         }
-        for (wallet, marks) in self.control.swarm().marked() {
-            view.problems.push(format!("peer {wallet} {}", marks.last));
+        for (wallet, what) in self.control.swarm().falsehoods() {
+            view.problems.push(format!("peer {wallet} {what}"));
         }
         view.ok = view.problems.is_empty();
         Ok(view)
@@ -107,7 +113,10 @@ impl Observer {
     }
 
     /// Whether a peer holds what we hold, and yet another chain.
-    fn contradicts(&self, chain: &PeerChain) -> Result<bool, Failure> {
+    pub(super) fn contradicts(&self, chain: &PeerChain) -> Result<bool, Failure> {
+        if chain.is_equal() || chain.length != chain.ours.length {
+            return Ok(false);
+        }
         let theirs = Heads {
             length: chain.length,
             tip: chain.tip,

@@ -318,11 +318,17 @@ impl Task {
         let Some(record) = self.marks.get(wallet) else {
             return;
         };
-        let info = MarkInfo {
+        let last = record.last.to_string();
+        let mut info = MarkInfo {
             marks: record.marks,
-            last: record.last.to_string(),
+            falsehood: record.last.is_falsehood().then(|| last.clone()),
+            last,
         };
         self.write(|snapshot| {
+            let before = snapshot.marks.get(wallet);
+            if let Some(falsehood) = before.and_then(|before| before.falsehood.clone()) {
+                info.falsehood = Some(falsehood);
+            }
             if let Some(peer) = snapshot.peers.get_mut(wallet) {
                 peer.marks = info.marks;
                 peer.last_mark = Some(info.last.clone());

@@ -11,6 +11,7 @@
 mod books;
 mod crash;
 mod first_path;
+mod inspect;
 mod newcomer;
 mod quote;
 mod switches;

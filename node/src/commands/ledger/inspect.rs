@@ -60,7 +60,7 @@ fn settings(args: &InspectArgs) -> Result<ObserverSettings, Failure> {
 fn teller() -> impl FnMut(Progress) {
     let mut told = None;
     move |progress: Progress| {
-        if told != Some(progress) {
+        if progress.peers > 0 && told != Some(progress) {
             let Progress { entries, peers } = progress;
             output::note(&format!("{entries} entries, {peers} peers\n"));
             told = Some(progress);
