@@ -1,7 +1,7 @@
 //! What connected peers say of their chains, and whether it can be true.
 //!
-//! Two that hold the same entries have the same chain. So a peer that shows the
-//! tips of our logs and another chain contradicts itself or us: one of the two
+//! Two that hold the same entries have the same chain. So a peer that lists our
+//! entries and shows another chain contradicts itself or us: one of the two
 //! computes wrongly or lies.
 
 use super::Observer;
@@ -11,11 +11,13 @@ use crate::exit::Failure;
 use crate::views;
 use futures::future::join_all;
 use std::time::Duration;
-use talkoot_ledger::sync::TIPS_MAX;
-use talkoot_protocol::sync::{Heads, SyncRequest, SyncResponse, TipKey};
+use talkoot_ledger::sync::serve;
+use talkoot_protocol::sync::{Heads, KeyRange, Listing, SyncRequest, SyncResponse};
 use talkoot_protocol::{Hash, Wallet};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Listings of one peer that are compared with ours.
+const LISTINGS_MAX: usize = 4096;
 
 /// What a peer says of its chain, beside ours at that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,10 +108,7 @@ impl Observer {
     }
 
     fn own_heads(&self) -> Result<Heads, Failure> {
-        self.look(|ledger| Heads {
-            length: ledger.length(),
-            tip: ledger.tip(),
-        })
+        self.look(serve::heads)
     }
 
     /// Whether a peer holds what we hold, and yet another chain.
@@ -121,13 +120,46 @@ impl Observer {
             length: chain.length,
             tip: chain.tip,
         };
-        let (tips, after) = self.runtime.block_on(async {
-            let tips = self.tips(chain.wallet).await;
-            (tips, self.heads(chain.wallet, theirs).await)
+        let (is_same, after) = self.runtime.block_on(async {
+            let is_same = self.holds_the_same(chain.wallet).await;
+            (is_same, self.heads(chain.wallet, theirs).await)
         });
-        let (own_tips, own_tip) = self.look(|ledger| (ledger.log_tips(), ledger.tip()))?;
-        // Its set stood still while it was read, so the tips are of that chain.
-        Ok(after == Some(theirs) && tips == Some(own_tips) && own_tip != theirs.tip)
+        // Both sets stood still while they were compared.
+        let stood_still = after == Some(theirs) && self.own_heads()? == chain.ours;
+        Ok(stood_still && is_same == Some(true))
+    }
+
+    /// Whether a peer lists the entries that we list; none when it does not say.
+    async fn holds_the_same(&self, peer: Wallet) -> Option<bool> {
+        let mut open = vec![KeyRange::ALL];
+        let mut asked = 0;
+        while let Some(range) = open.pop() {
+            asked += 1;
+            if asked > LISTINGS_MAX {
+                return None;
+            }
+            let request = SyncRequest::List(range);
+            let theirs = self.ask(peer, &request).await?;
+            let ours = self
+                .books
+                .with(move |books| serve::answer(books.ledger(), &request));
+            if theirs != ours.await.ok()? {
+                return Some(false);
+            }
+            let SyncResponse::List(Listing::Spans(spans)) = theirs else {
+                continue;
+            };
+            let mut after = range.after;
+            for span in spans {
+                // Without a digest its count says little.
+                if span.digest.is_none() {
+                    let until = Some(span.last);
+                    open.push(KeyRange { after, until });
+                }
+                after = Some(span.last);
+            }
+        }
+        Some(true)
     }
 
     async fn heads(&self, peer: Wallet, ours: Heads) -> Option<Heads> {
@@ -135,23 +167,6 @@ impl Observer {
             SyncResponse::Heads(heads) => Some(heads),
             _ => None,
         }
-    }
-
-    async fn tips(&self, peer: Wallet) -> Option<Vec<TipKey>> {
-        let mut all: Vec<TipKey> = Vec::new();
-        while all.len() < TIPS_MAX {
-            let after = all.last().copied();
-            match self.ask(peer, &SyncRequest::Tips { after }).await? {
-                SyncResponse::Tips { tips, more } => {
-                    all.extend(tips);
-                    if !more {
-                        return Some(all);
-                    }
-                }
-                _ => return None,
-            }
-        }
-        None
     }
 
     async fn ask(&self, peer: Wallet, request: &SyncRequest) -> Option<SyncResponse> {

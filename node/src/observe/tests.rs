@@ -89,15 +89,23 @@ fn other_chain(ledger: &Ledger, request: &SyncRequest) -> SyncResponse {
     }
 }
 
+fn bent(mut entries: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    for entry in &mut entries {
+        *entry.last_mut().unwrap() ^= 1;
+    }
+    entries
+}
+
 /// The last byte of each signature is another.
 fn forged(ledger: &Ledger, request: &SyncRequest) -> SyncResponse {
     match serve::answer(ledger, request) {
-        SyncResponse::Entries { mut entries } => {
-            for entry in &mut entries {
-                *entry.last_mut().unwrap() ^= 1;
-            }
-            SyncResponse::Entries { entries }
-        }
+        SyncResponse::Entries { entries } => SyncResponse::Entries {
+            entries: bent(entries),
+        },
+        SyncResponse::Slice { entries, more } => SyncResponse::Slice {
+            entries: bent(entries),
+            more,
+        },
         answer => answer,
     }
 }
