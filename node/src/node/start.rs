@@ -22,6 +22,7 @@ use crate::swarm::SwarmSettings;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use talkoot_ledger::Books;
+use talkoot_ledger::books::{IndexMode, Opening, Progress};
 use talkoot_protocol::ticket::Ticket;
 use talkoot_protocol::{Genesis, Keypair, Verified};
 use tokio::sync::watch;
@@ -169,8 +170,24 @@ fn open_books(
     key: &Keypair,
     is_new: bool,
 ) -> Result<BooksHandle, Failure> {
-    let (books, report) =
-        Books::open(directory, genesis.clone(), key.wallet(), is_new).map_err(|error| {
+    let mut told = 0;
+    let mut progress = |progress: Progress| {
+        // A long journal says at each tenth how far it is.
+        let tenth = progress.bytes.saturating_mul(10);
+        let tenth = tenth.checked_div(progress.bytes_total).unwrap_or(10);
+        if tenth > told && tenth < 10 {
+            told = tenth;
+            let percent = tenth.saturating_mul(10);
+            tracing::info!(percent, entries = progress.entries, "reading the journal");
+        }
+    };
+    let opening = Opening {
+        is_new,
+        index: IndexMode::Trailing,
+        progress: &mut progress,
+    };
+    let (books, report) = Books::open_as(directory, genesis.clone(), key.wallet(), opening)
+        .map_err(|error| {
             failed(
                 &format!("cannot open the books in {}", directory.display()),
                 &error,
