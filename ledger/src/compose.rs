@@ -149,7 +149,7 @@ impl Ledger {
         };
         let (facts, verdict) = self.core.preview(entry, prev, &past);
         let asked = match &facts {
-            Facts::Admit { line, .. } => Some(*line),
+            Facts::Admit(admit) => Some(admit.line),
             Facts::Reserve(reserve) => reserve.split.as_ref().ok().map(|split| split.cap),
             _ => None,
         };
@@ -196,7 +196,7 @@ impl Ledger {
             let record = self.core.record(ix);
             let counts = matches!(
                 record.facts,
-                Facts::Admit { .. } | Facts::Reserve(_) | Facts::Frontier(_) | Facts::Release(_)
+                Facts::Admit(_) | Facts::Reserve(_) | Facts::Frontier(_) | Facts::Release(_)
             );
             counts && record.verdict.is_ok()
         };

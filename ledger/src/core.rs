@@ -32,7 +32,7 @@ pub(crate) struct Pay {
 pub(crate) struct Record {
     pub(crate) facts: Facts,
     pub(crate) verdict: Result<(), Reason>,
-    pub(crate) available: Option<Balance>,
+    pub(crate) available: Option<Box<Balance>>,
     pub(crate) pay: Option<Pay>,
     /// For a right `Release`: the job, and what it frees.
     pub(crate) release: Option<Box<(Ix, Ugft)>>,
@@ -219,7 +219,7 @@ impl Core {
             None => self.read_log(author, prev),
         };
         let past = &self.graph.node(ix).past;
-        if matches!(facts, Facts::Admit { .. } | Facts::Reserve(_)) {
+        if matches!(facts, Facts::Admit(_) | Facts::Reserve(_)) {
             money.settle(self, past);
         }
         let verdict = judge::judge(self, author, &facts, past, &money);
@@ -232,7 +232,7 @@ impl Core {
             release: verdict.release.map(Box::new),
             claimed_ms,
             verdict: verdict.result,
-            available: verdict.available,
+            available: verdict.available.map(Box::new),
             pay: verdict.pay,
             paid_in_log,
             attesters: Vec::new(),
@@ -266,8 +266,8 @@ impl Core {
     fn index(&mut self, ix: Ix) {
         let record = self.record(ix);
         match &record.facts {
-            Facts::Admit { wallet, .. } => {
-                let wallet = *wallet;
+            Facts::Admit(admit) => {
+                let wallet = admit.wallet;
                 if record.verdict.is_ok() {
                     self.admits.entry(wallet).or_default().push(ix);
                 }

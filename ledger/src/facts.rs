@@ -15,7 +15,7 @@ use talkoot_protocol::{
     Genesis, Hash, JobId, ModelCard, ModelId, NetworkId, Offer, Signable, Signed, Wallet, limits,
 };
 
-/// What an entry says.
+/// What an entry says: small, since one is kept of each.
 #[derive(Debug)]
 pub(crate) enum Facts {
     /// A kind of a later version.
@@ -27,16 +27,20 @@ pub(crate) enum Facts {
     /// A card, or none that decodes.
     Model(Option<Box<ModelCard>>),
     /// A proof, or none.
-    Equivocation(Option<Proof>),
+    Equivocation(Option<Box<Proof>>),
     /// The end of an own job's holds.
-    Release(Hash),
+    Release(Box<Hash>),
     /// A line passed on.
-    Admit {
-        wallet: Wallet,
-        line: Ugft,
-    },
+    Admit(Box<AdmitFacts>),
     Reserve(Box<ReserveFacts>),
     Frontier(Box<FrontierFacts>),
+}
+
+/// A line that is passed on.
+#[derive(Debug)]
+pub(crate) struct AdmitFacts {
+    pub(crate) wallet: Wallet,
+    pub(crate) line: Ugft,
 }
 
 /// The terms of a job.
@@ -207,12 +211,14 @@ fn read_with(entry: &Entry, genesis: &Genesis, signatures: &mut Signatures<'_>) 
         Ok(Some(Payload::Model(model))) => {
             Facts::Model(ModelCard::decode(&model.card).ok().map(Box::new))
         }
-        Ok(Some(Payload::Release(release))) => Facts::Release(release.job.0),
-        Ok(Some(Payload::Equivocation(pair))) => Facts::Equivocation(read_proof(&pair, signatures)),
-        Ok(Some(Payload::Admit(admit))) => Facts::Admit {
+        Ok(Some(Payload::Release(release))) => Facts::Release(Box::new(release.job.0)),
+        Ok(Some(Payload::Equivocation(pair))) => {
+            Facts::Equivocation(read_proof(&pair, signatures).map(Box::new))
+        }
+        Ok(Some(Payload::Admit(admit))) => Facts::Admit(Box::new(AdmitFacts {
             wallet: admit.wallet,
             line: admit.line_ugft,
-        },
+        })),
         Ok(Some(Payload::Reserve(reserve))) => {
             Facts::Reserve(Box::new(read_reserve(entry, *reserve, genesis, signatures)))
         }

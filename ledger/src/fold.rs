@@ -114,9 +114,9 @@ impl Core {
             return Outcome::Inert(Reason::Fork);
         }
         match &record.facts {
-            Facts::Admit { wallet, line } => Outcome::Admitted {
-                wallet: *wallet,
-                line: *line,
+            Facts::Admit(admit) => Outcome::Admitted {
+                wallet: admit.wallet,
+                line: admit.line,
             },
             Facts::Reserve(reserve) => Outcome::Reserved {
                 held: reserve

@@ -55,7 +55,7 @@ pub(crate) fn judge(
         }
         Facts::Model(None) => Verdict::inert(Reason::MalformedCard),
         Facts::Equivocation(None) => Verdict::inert(Reason::NoProof),
-        Facts::Admit { wallet, line } => judge_admit(author, *wallet, *line, money),
+        Facts::Admit(admit) => judge_admit(author, admit.wallet, admit.line, money),
         Facts::Reserve(reserve) => judge_reserve(core, reserve, money),
         Facts::Frontier(frontier) => match judge_frontier(core, author, frontier, past, money) {
             Ok(pay) => Verdict {

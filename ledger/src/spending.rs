@@ -120,9 +120,9 @@ impl LogMoney {
             let counts = !self.admits_counted.contains(&admit)
                 && past.contains(core.graph(), admit)
                 && core.is_confirmed(admit, cut);
-            if let (true, Facts::Admit { line, .. }) = (counts, &core.record(admit).facts) {
+            if let (true, Facts::Admit(facts)) = (counts, &core.record(admit).facts) {
                 self.admits_counted.insert(admit);
-                self.received = self.received.plus(*line);
+                self.received = self.received.plus(facts.line);
             }
         }
         self.settle_earnings(core, cut);
@@ -209,7 +209,7 @@ impl LogMoney {
                     }
                 }
             }
-            Facts::Admit { line, .. } if is_ok => self.passed_on = self.passed_on.plus(*line),
+            Facts::Admit(admit) if is_ok => self.passed_on = self.passed_on.plus(admit.line),
             Facts::Frontier(frontier) if is_ok => {
                 let Some(pay) = record.pay else { return };
                 let stage = self.stages.entry(pay.job).or_default();

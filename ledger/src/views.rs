@@ -196,7 +196,7 @@ impl Ledger {
                 .into_iter()
                 .map(|founder| graph.author(founder).wallet)
                 .collect(),
-            available: record.available,
+            available: record.available.as_deref().copied(),
         }
     }
 
