@@ -23,6 +23,7 @@ mod naive;
 mod node;
 mod queue;
 mod random;
+mod recount;
 mod scenario;
 mod thousand;
 mod world;

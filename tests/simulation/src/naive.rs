@@ -1,9 +1,10 @@
-//! Compares a node's books with the naive oracle of the ledger's own tests,
-//! which recomputes everything from the set of entries.
+//! Compares a node's books with two others that keep nothing: the naive oracle
+//! of the ledger's own tests, and this crate's recount.
 //!
-//! The oracle holds at most 128 entries and does not read malformed ones. What
-//! it cannot hold is left out with all that builds on it, and a fresh ledger of
-//! the rest is compared instead.
+//! The recount takes a node's whole set, whatever stands in it. The oracle holds
+//! at most 128 entries and does not read malformed ones: what it cannot hold is
+//! left out with all that builds on it, and a fresh ledger of the rest is
+//! compared.
 
 #[expect(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ mod oracle;
 use crate::craft::E;
 use crate::invariants::Violation;
 use crate::random::Random;
+use crate::recount::Recount;
 use oracle::{Oracle, bits};
 use std::collections::{BTreeMap, BTreeSet};
 use talkoot_ledger::kinds::{Frontier, Reserve};
@@ -25,7 +27,61 @@ use talkoot_protocol::{Hash, NetworkId, Wallet};
 /// Entries that the oracle can hold.
 const ORACLE_MAX: usize = 128;
 
-/// Compares; tells how many entries were.
+/// Sets that are counted again in whole; a recount takes the square of it.
+const RECOUNT_MAX: usize = 1500;
+
+/// Compares a node's whole books with a recount; tells how many entries were
+/// compared: none, when there are too many.
+pub(crate) fn recount(ledger: &Ledger) -> Result<u64, Violation> {
+    let all: Vec<E> = ledger.entries(0).map(|view| view.entry.clone()).collect();
+    if all.len() > RECOUNT_MAX {
+        return Ok(0);
+    }
+    let recount = Recount::new(ledger.genesis(), &all);
+    for (id, outcome, is_confirmed) in &recount.outcomes {
+        let found = ledger
+            .view(id)
+            .map(|view| (view.outcome, view.is_confirmed));
+        if found != Some((*outcome, *is_confirmed)) {
+            let expected = (outcome, is_confirmed);
+            return Err(Violation(format!(
+                "a recount makes {} {expected:?}, the ledger {found:?}",
+                id.short()
+            )));
+        }
+    }
+    let books = (&recount.balances, &recount.lines, &recount.held);
+    accounts(ledger, books)?;
+    if ledger.commons() != Balance(recount.commons) || ledger.tip() != recount.tip() {
+        return Err(Violation(
+            "a recount comes to another commons or tip".into(),
+        ));
+    }
+    Ok(all.len() as u64)
+}
+
+type Amounts = BTreeMap<Wallet, i128>;
+
+fn accounts(
+    ledger: &Ledger,
+    (balances, lines, held): (&Amounts, &Amounts, &Amounts),
+) -> Result<(), Violation> {
+    let of = |map: &Amounts, wallet: &Wallet| Balance(map.get(wallet).copied().unwrap_or(0));
+    for account in ledger.accounts() {
+        let wallet = account.wallet;
+        let found = (account.balance, account.line, account.held);
+        let expected = (of(balances, &wallet), of(lines, &wallet), of(held, &wallet));
+        if found != expected {
+            let who = wallet.short();
+            return Err(Violation(format!(
+                "counted plainly {who} has {expected:?}, in the ledger {found:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Compares with the oracle; tells how many entries were.
 pub(crate) fn compare(ledger: &Ledger, random: &mut Random) -> Result<u64, Violation> {
     let all: Vec<E> = ledger.entries(0).map(|view| view.entry.clone()).collect();
     let plain = plain(&all, ledger.network());
@@ -65,24 +121,7 @@ fn against(ledger: &Ledger, entries: &[E]) -> Result<u64, Violation> {
             )));
         }
     }
-    let of = |map: &BTreeMap<Wallet, i128>, wallet: &Wallet| {
-        Balance(map.get(wallet).copied().unwrap_or(0))
-    };
-    for wallet in ledger.wallets() {
-        let account = ledger.account(wallet);
-        let found = (account.balance, account.line, account.held);
-        let expected = (
-            of(&fold.balances, &wallet),
-            of(&fold.lines, &wallet),
-            of(&fold.held, &wallet),
-        );
-        if found != expected {
-            let who = wallet.short();
-            return Err(Violation(format!(
-                "the oracle gives {who} {expected:?}, the ledger {found:?}"
-            )));
-        }
-    }
+    accounts(ledger, (&fold.balances, &fold.lines, &fold.held))?;
     if ledger.commons() != Balance(fold.commons) || ledger.tip() != oracle.tip(set, &fold) {
         return Err(Violation(
             "the oracle comes to another commons or tip".into(),

@@ -202,8 +202,11 @@ fn compare(world: &mut World, random: &mut Random) -> Lawful {
         .collect();
     if let Some(ledger) = random.pick(&up).and_then(|who| world.ledger(who)) {
         let entries = naive::compare(ledger, random)?;
+        let counted = naive::recount(ledger)?;
         world.counts.one("oracle_comparisons");
         world.counts.add("oracle_entries", entries);
+        world.counts.add("recounts", u64::from(counted > 0));
+        world.counts.add("recounted_entries", counted);
     }
     Ok(())
 }
