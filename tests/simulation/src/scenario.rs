@@ -155,10 +155,10 @@ impl Scenario {
                 Self::Releases => 30_000_000,
                 _ => random.between(2_000_000, 10_000_000),
             },
-            lie_every_us: if self == Self::Releases {
-                20_000_000
-            } else {
-                random.between(500_000, 3_000_000)
+            lie_every_us: match self {
+                Self::Releases => 20_000_000,
+                Self::Garbage => 1_000_000,
+                _ => random.between(500_000, 3_000_000),
             },
         }
     }

@@ -7,6 +7,7 @@ use crate::invariants::{self, Lawful, Violation};
 use crate::links::{at, index};
 use talkoot_ledger::Books;
 use talkoot_ledger::duties::Duties;
+use talkoot_ledger::signer::{EndReason, SigningState};
 use talkoot_ledger::sync::{SyncCore, SyncInput};
 
 /// How far a crash may be in the future of a start, in calls to the disk.
@@ -106,6 +107,10 @@ impl World {
         let now_ms = self.clock_ms(who);
         if let Some(books) = &mut self.nodes[at(who)].books {
             books.tick(now_ms);
+            if *books.signing() == SigningState::Ended(EndReason::Disk) {
+                self.disk_failed(who);
+                return Ok(());
+            }
         }
         self.sync(who, SyncInput::Tick)?;
         self.do_duties(who)?;
