@@ -49,8 +49,11 @@ async fn stages_of_strangers_work_for_nothing_and_give_the_same_answer() {
     assert_eq!(answers[0], answers[1]);
     assert!(paid.ledger.lock().unwrap().length() > 0);
     assert_eq!(free.ledger.lock().unwrap().length(), 0);
-    let worker = &free.nodes[1].books;
-    assert!(worker.acks_held.lock().unwrap().is_empty());
+    for (network, is_kept) in [(&paid, true), (&free, false)] {
+        let [asker, worker] = [0, 1].map(|index| &network.nodes[index].books);
+        assert_eq!(!asker.acks_sent.lock().unwrap().is_empty(), is_kept);
+        assert_eq!(!worker.acks_held.lock().unwrap().is_empty(), is_kept);
+    }
 }
 
 #[tokio::test]

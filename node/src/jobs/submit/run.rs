@@ -54,6 +54,8 @@ struct Running<'a> {
     observer: Box<dyn JobObserver>,
     shape: JobShape,
     held_ugft: u128,
+    /// Whether money follows our acknowledgements, so that they are kept.
+    is_reserved: bool,
     is_cancelled: bool,
 }
 
@@ -112,6 +114,7 @@ impl Opening<'_> {
             observer,
             shape,
             held_ugft,
+            is_reserved: matches!(order, JobOrder::Reserved(_)),
             is_cancelled: false,
         };
         running.open_prompt(request).await;
@@ -197,9 +200,10 @@ impl Running<'_> {
                 }
             }
             SubmissionAction::Ack { attestation, ack } => {
-                self.host
-                    .ledger
-                    .sent_ack((*attestation).clone(), (*ack).clone());
+                if self.is_reserved {
+                    let ledger = &self.host.ledger;
+                    ledger.sent_ack((*attestation).clone(), (*ack).clone());
+                }
                 self.tell_all(&ControlMessage::Ack {
                     attestation: *attestation,
                     ack: *ack,
