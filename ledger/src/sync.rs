@@ -479,9 +479,10 @@ impl SyncCore {
             self.fault(peer, SyncFault::BadListing, at, out);
             return;
         }
-        if let Listing::Spans(spans) = &listing {
-            state.promise = (after, spans.clone());
-        }
+        state.promise = match &listing {
+            Listing::Spans(spans) => (after, spans.clone()),
+            Listing::Ids(_) => (None, Vec::new()),
+        };
         let drafts = self.lacking(peer, range, &listing, at);
         if drafts.is_empty() {
             let waits = self.has_later(&listing);

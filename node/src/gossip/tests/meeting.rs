@@ -103,6 +103,65 @@ async fn nodes_meet_through_one_address_and_hold_the_same_books() {
     .await;
 }
 
+/// Two founders that cite each other, each far ahead of an empty node.
+fn long_history(count: u64) -> Vec<Verified<Entry>> {
+    let network = genesis().id();
+    let mut entries: Vec<Verified<Entry>> = Vec::new();
+    for lamport in 1..=count {
+        let author = key(if lamport % 2 == 0 { 2 } else { 3 });
+        let before = |back: usize| entries.len().checked_sub(back).map(|at| &entries[at]);
+        let entry = Entry {
+            network,
+            author: author.wallet(),
+            seq: (lamport - 1) / 2,
+            prev: before(2).map_or(Hash::ZERO, talkoot_ledger::id_of),
+            refs: before(1).map(talkoot_ledger::id_of).into_iter().collect(),
+            lamport,
+            time_ms: 0,
+            names: vec![],
+            kind: talkoot_ledger::kinds::WITNESS,
+            payload: vec![],
+        };
+        entries.push(Verified::sign(entry, &author, network).unwrap());
+    }
+    entries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_far_behind_catches_up_from_all_and_tells_how_far_it_is() {
+    let entries = long_history(4_000);
+    let first = Node::start(4, &[]).await;
+    let second = Node::start(5, &first.addresses()).await;
+    for node in [&first, &second] {
+        node.ctx.books.admit(entries.clone(), None).await.unwrap();
+    }
+    knows(&second, first.wallet()).await;
+    let addresses = [first.addresses(), second.addresses()].concat();
+    let late = Node::start(6, &addresses).await;
+    let mut watch = late.control.shared.progress.subscribe();
+    let told = tokio::spawn(async move {
+        let (mut fetched, mut to_fetch, mut peers) = (0, 0, 0);
+        while watch.changed().await.is_ok() {
+            let progress = *watch.borrow_and_update();
+            fetched = progress.fetched.max(fetched);
+            to_fetch = progress.to_fetch.max(to_fetch);
+            peers = progress.peers.max(peers);
+            if !progress.is_catching_up && fetched > 0 {
+                break;
+            }
+        }
+        (fetched, to_fetch, peers)
+    });
+    agree(&[&first, &second, &late], 4_000).await;
+    let (fetched, to_fetch, peers) = told.await.unwrap();
+    assert!(fetched > 0 && fetched <= 4_100, "{fetched}");
+    assert!(to_fetch > 1_000, "{to_fetch}");
+    assert!(peers > 0);
+    for node in [&first, &second] {
+        assert!(late.control.swarm().marks(&node.wallet()).is_none());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_parents_are_fetched_from_who_sent_the_entry() {
     let writer = Node::start(1, &[]).await;
