@@ -244,6 +244,30 @@ fn rubbish_from_one_of_four_is_dropped_and_costs_little() {
 }
 
 #[test]
+fn a_slow_peer_gets_small_parts_and_does_not_hold_the_others_up() {
+    let kit = kit();
+    let writer = history(&kit, usize::try_from(seeds(3_000)).unwrap());
+    let full = ledger_of(&kit, &writer.entries);
+    let mut net = Net::new(Ledger::new(kit.genesis.clone()));
+    for peer in ["slow", "x", "y", "z"] {
+        net.add(wallet(peer), &full, Honesty::Honest);
+    }
+    let slow = wallet("slow");
+    // A hundredth of the others: its first part takes longer than all the rest.
+    net.servers.get_mut(&slow).unwrap().bits_per_ms = 100;
+    assert!(net.run(60_000, |net| net.equals(&full)));
+    println!(
+        "with a slow peer: {} ms, {:.2} % twice",
+        net.now_ms,
+        net.waste_percent()
+    );
+    assert!(net.now_ms < 5_000, "{} ms", net.now_ms);
+    assert!(net.waste_percent() < 15.0);
+    assert!(net.servers[&slow].asked <= 2);
+    assert!(net.marks.is_empty(), "{:?}", net.marks);
+}
+
+#[test]
 fn sides_of_a_partition_become_one_set_and_only_what_lacks_is_sent() {
     let kit = kit();
     let mut left = history(&kit, 1_000);

@@ -259,14 +259,14 @@ impl Plan {
         is_there: impl Fn(&Wallet) -> bool,
         now_ms: u64,
     ) -> Option<u64> {
-        let is_todo = |task: &&Task| matches!(task.state, State::Todo);
-        let busy = self.tasks.iter().filter(|task| !is_todo(task)).count();
+        let is_open = |task: &&Task| matches!(task.state, State::Todo);
+        let busy = self.tasks.iter().filter(|task| !is_open(task)).count();
         // What stands at the front is needed to get anything out.
         let window = if busy < WINDOW { WINDOW } else { 1 };
-        let todo = || self.tasks.iter().take(window).filter(is_todo);
+        let open = || self.tasks.iter().take(window).filter(is_open);
         // What only this peer can be asked comes first.
-        let own = todo().find(|task| task.is_pinned && task.lister == *peer);
-        let other = || todo().find(|task| task.suits(peer, !is_there(&task.lister)));
+        let own = open().find(|task| task.is_pinned && task.lister == *peer);
+        let other = || open().find(|task| task.suits(peer, !is_there(&task.lister)));
         let held_up = || {
             self.tasks.front().filter(|task| {
                 let State::Asked {

@@ -1,4 +1,5 @@
-//! How far catching up is, for people.
+//! How far catching up is, for people: what came, what is still to come by the
+//! claims of peers, and how fast. Nothing is decided by it.
 
 /// Over which time the rate is taken.
 const RATE_MS: u64 = 5_000;
