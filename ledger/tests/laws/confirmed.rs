@@ -60,7 +60,8 @@ fn nothing_confirmed_is_undone() {
             storm::write(&mut random, lines, 50)
         };
         let duels = (0..5).map(|_| storm::duel(&mut random, lines));
-        let duels: Vec<History> = duels.collect();
+        let mut duels: Vec<History> = duels.collect();
+        duels.push(storm::release_duel(&mut random, lines));
         for history in duels.iter().chain([&history]) {
             let counts = check(history, &mut random);
             (confirmed, forked) = (confirmed + counts[0], forked + counts[1]);

@@ -84,6 +84,60 @@ pub(crate) fn duel(random: &mut Rng, lines: [u64; 4]) -> History {
     history
 }
 
+/// A release: founders say that a job is over before, after or without having
+/// seen its frontier; the submitter releases it on what suits it, and spends
+/// all that it has. The cheating founder does the one and the other.
+pub(crate) fn release_duel(random: &mut Rng, lines: [u64; 4]) -> History {
+    let mut history = begin(lines);
+    let [x, y] = ["x", "y"].map(wallet);
+    let payload = order(&history, random, x, 1);
+    let job = add(&mut history, x, None, &[0, 1, 2, 3], &payload);
+    let entry = &history.oracle.entries[job];
+    let paid = history
+        .kit
+        .frontier_payload(entry, 0, 10, random.chance(50));
+    let paid = Payload::Frontier(Box::new(paid));
+    let paid = add(&mut history, y, None, &[0, job], &paid);
+    let over_ms = HOLD_GRACE_MS + 1000;
+    let mut claims = Vec::new();
+    for name in ["f0", "f1", "f2", "f3"] {
+        let me = wallet(name);
+        let prev = own(&history, me).last().copied();
+        let seen = if random.chance(75) { job } else { paid };
+        if me == wallet("f0") {
+            add_at(&mut history, me, prev, &[paid], &Payload::Witness, 0);
+        }
+        claims.push(add_at(
+            &mut history,
+            me,
+            prev,
+            &[seen],
+            &Payload::Witness,
+            over_ms,
+        ));
+    }
+    let count = random.below(3) + 2;
+    let suits = random.sample(&claims, count);
+    let payload = release(&history, random, &[job]).unwrap();
+    let end = add(&mut history, x, Some(job), &suits, &payload);
+    let stages = [(y, 2, OfferTerms::default())];
+    for max in [60, 50, 20] {
+        let reserve = history.kit.reserve_payload(x, &stages, 0, max);
+        let payload = Payload::Reserve(Box::new(reserve));
+        let prev = own(&history, x).last().copied().or(Some(end));
+        let spent = add(&mut history, x, prev, &[], &payload);
+        if history.oracle.ok[spent].is_ok() {
+            break;
+        }
+    }
+    for name in ["f0", "f1", "f2", "f3"] {
+        let me = wallet(name);
+        let prev = own(&history, me).last().copied();
+        add(&mut history, me, prev, &[paid], &Payload::Witness);
+    }
+    history
+}
+
 fn own(history: &History, author: Wallet) -> Vec<usize> {
     let entries = history.oracle.entries.iter().enumerate();
     entries
@@ -99,6 +153,18 @@ fn add(
     refs: &[usize],
     payload: &Payload,
 ) -> usize {
+    let time_ms = HOLD_GRACE_MS + history.oracle.entries.len() as u64;
+    add_at(history, author, prev, refs, payload, time_ms)
+}
+
+fn add_at(
+    history: &mut History,
+    author: Wallet,
+    prev: Option<usize>,
+    refs: &[usize],
+    payload: &Payload,
+    time_ms: u64,
+) -> usize {
     let entries = &history.oracle.entries;
     let prev = prev.map(|i| &entries[i]);
     let refs: BTreeSet<usize> = refs.iter().copied().collect();
@@ -109,7 +175,7 @@ fn add(
         .take(8)
         .collect();
     let mut entry = history.kit.entry(author, prev, &refs, payload).into_inner();
-    entry.time_ms = HOLD_GRACE_MS + entries.len() as u64;
+    entry.time_ms = time_ms;
     let entry = E::sign(entry, history.kit.key(author), history.kit.network).unwrap();
     history.oracle.add(entry)
 }
