@@ -11,9 +11,8 @@ use crate::ledger::Ledger;
 use crate::store::{Index, IndexBatch, IndexError, Mark, Place};
 use talkoot_protocol::{Hash, Verified};
 
-/// Entries, and positions of the chain, that are applied at once.
-const CHUNK: usize = 16_384;
-/// Entries that the index may lack.
+/// Entries that the index may lack, and as many positions of the chain: what is
+/// applied at once, in the order of the index's keys.
 const TRAIL_ENTRIES_MAX: usize = 65_536;
 /// How long it may lack one.
 const TRAIL_MS_MAX: u64 = 30_000;
@@ -56,12 +55,12 @@ impl Trail {
 
     /// Applies everything; the mark comes with the last part.
     fn apply(&self, index: &mut dyn Index, ledger: &Ledger, mark: Mark) -> Result<(), IndexError> {
-        let mut places = self.places.chunks(CHUNK);
+        let mut places = self.places.chunks(TRAIL_ENTRIES_MAX);
         let length = usize::try_from(ledger.length()).unwrap_or(usize::MAX);
         let mut from = self.links_from.unwrap_or(length);
         loop {
             let part = places.next().unwrap_or_default();
-            let links: Vec<_> = ledger.links(from).take(CHUNK).collect();
+            let links: Vec<_> = ledger.links(from).take(TRAIL_ENTRIES_MAX).collect();
             let next = from.saturating_add(links.len());
             let is_last = places.len() == 0 && next >= length;
             index.apply(&IndexBatch {
@@ -193,7 +192,7 @@ impl Books {
                 offset: record.offset,
             });
             places.extend(place.filter(|place| ledger.holds(&place.id)));
-            if places.len() >= CHUNK && applied.is_ok() {
+            if places.len() >= TRAIL_ENTRIES_MAX && applied.is_ok() {
                 applied = index.apply(&IndexBatch {
                     places: std::mem::take(&mut places),
                     links_from: 0,
