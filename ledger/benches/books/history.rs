@@ -24,6 +24,7 @@ pub(crate) const SILENT: usize = 109;
 const JOBS_AT_ONCE: usize = 32;
 const WITNESS_EVERY: usize = 24;
 const LAG_MAX: usize = 8;
+const DEADLINE_MS: u64 = 3_600_000;
 const PROMPT_TOKENS: u32 = 100;
 const COMPLETION_TOKENS: u32 = 400;
 
@@ -250,7 +251,8 @@ impl Writer<'_> {
             prompt_tokens: PROMPT_TOKENS,
             completion_tokens_max: COMPLETION_TOKENS,
             price_ugft_per_token: 1000,
-            deadline_ms: 9000,
+            // Far ahead: what is late is never confirmed.
+            deadline_ms: self.written as u64 + DEADLINE_MS,
             continues: None,
             offers,
         }))
