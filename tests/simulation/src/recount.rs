@@ -6,41 +6,15 @@
 //! then folded once.
 
 mod form;
+mod set;
 
 use crate::craft::E;
 use form::Route;
+use set::Set;
 use std::collections::{BTreeMap, BTreeSet};
 use talkoot_ledger::kinds::{Admit, Frontier};
 use talkoot_ledger::{HOLD_GRACE_MS, Outcome, Payload, Reason, Ugft, entry, id_of};
 use talkoot_protocol::{Genesis, Hash, HashContext, Wallet};
-
-/// A set of entries by number.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Set(Vec<u64>);
-
-impl Set {
-    fn has(&self, i: usize) -> bool {
-        self.0
-            .get(i / 64)
-            .is_some_and(|word| word >> (i % 64) & 1 == 1)
-    }
-
-    fn add(&mut self, i: usize) {
-        if self.0.len() <= i / 64 {
-            self.0.resize(i / 64 + 1, 0);
-        }
-        self.0[i / 64] |= 1 << (i % 64);
-    }
-
-    fn join(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (word, more) in self.0.iter_mut().zip(&other.0) {
-            *word |= more;
-        }
-    }
-}
 
 /// What an entry says.
 #[derive(Debug)]

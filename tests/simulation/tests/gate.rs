@@ -39,6 +39,7 @@ fn simulate(scenario: Scenario, default: u64, happened: &[&str]) {
 fn small_worlds_agree_with_the_oracle() {
     let happened = [
         "oracle_comparisons",
+        "recounts",
         "entries_confirmed",
         "frontiers_paid",
         "forks_proven",
@@ -85,6 +86,11 @@ fn attacks_that_a_general_adversary_misses() {
 #[test]
 fn founders_with_a_third_and_more() {
     simulate(Scenario::Majority, 80, &["forks_proven", "frontiers_paid"]);
+}
+
+#[test]
+fn holds_that_end() {
+    simulate(Scenario::Releases, 16, &["releases", "frontiers_paid"]);
 }
 
 #[test]
