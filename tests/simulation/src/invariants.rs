@@ -216,3 +216,72 @@ pub(crate) fn survived(held: &[Hash], ledger: &Ledger) -> Lawful {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{self, Words};
+    use talkoot_ledger::{Payload, Source};
+    use talkoot_protocol::{Founder, Genesis, Keypair, Policy};
+
+    fn founder() -> (Genesis, Keypair) {
+        let key = Keypair::from_seed(&[7; 32]);
+        let founder = Founder {
+            wallet: key.wallet(),
+            line_ugft: 10,
+        };
+        let genesis = Genesis::new("laws", 1, Policy::default(), vec![founder]).unwrap();
+        (genesis, key)
+    }
+
+    fn witness(genesis: &Genesis, key: &Keypair, time_ms: u64) -> E {
+        let words = Words::new(&Payload::Witness, time_ms);
+        craft::entry(genesis.id(), key, None, &[], words)
+    }
+
+    #[test]
+    fn two_entries_at_one_number_are_seen() {
+        let (genesis, key) = founder();
+        let mut laws = Invariants::default();
+        let (first, second) = (witness(&genesis, &key, 1), witness(&genesis, &key, 2));
+        laws.entry(&first).unwrap();
+        laws.entry(&second).unwrap();
+        laws.honest.insert(key.wallet());
+        laws.entry(&first).unwrap();
+        assert!(laws.entry(&second).is_err());
+    }
+
+    #[test]
+    fn what_was_refused_is_not_held_and_what_was_held_is_not_refused() {
+        let (genesis, key) = founder();
+        let mut laws = Invariants::default();
+        let entry = witness(&genesis, &key, 1);
+        laws.refused(id_of(&entry)).unwrap();
+        assert!(laws.entry(&entry).is_err());
+        let mut laws = Invariants::default();
+        laws.entry(&entry).unwrap();
+        assert!(laws.refused(id_of(&entry)).is_err());
+    }
+
+    #[test]
+    fn other_tips_lost_entries_and_convictions_are_seen() {
+        let (genesis, key) = founder();
+        let entries = [witness(&genesis, &key, 1), witness(&genesis, &key, 2)];
+        let ledgers = entries.clone().map(|entry| {
+            let mut ledger = Ledger::new(genesis.clone());
+            ledger.admit(entry, Source::Own, 0);
+            ledger
+        });
+        let mut laws = Invariants::default();
+        laws.equal_sets([1; 32], &ledgers[0]).unwrap();
+        assert!(laws.equal_sets([1; 32], &ledgers[1]).is_err());
+        assert!(converged(&[("a", &ledgers[0]), ("b", &ledgers[1])]).is_err());
+        assert!(survived(&[id_of(&entries[1])], &ledgers[0]).is_err());
+        survived(&[id_of(&entries[0])], &ledgers[0]).unwrap();
+        let [mut both, _] = ledgers;
+        both.admit(entries[1].clone(), Source::Own, 0);
+        laws.inspect(&both).unwrap();
+        laws.honest.insert(key.wallet());
+        assert!(laws.inspect(&both).is_err());
+    }
+}

@@ -109,6 +109,7 @@ fn print(options: &Options, counts: &Counts, failures: u64, seconds: u64) {
     for (name, value) in counts.all() {
         println!("{name}: {value}");
     }
+    println!("virtual_hours: {}", counts.get("virtual_ms") / 3_600_000);
     println!("failures: {failures}");
     println!("seconds: {seconds}");
 }

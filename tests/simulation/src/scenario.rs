@@ -75,7 +75,7 @@ impl Scenario {
     /// The scenario that a seed of a mixed run stands for.
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
-        match seed % 200 {
+        match seed % 1000 {
             199 => Self::Garbage,
             other => match other % 12 {
                 0..3 => Self::Small,
@@ -139,6 +139,11 @@ impl Scenario {
             has_disks: true,
             named: founders..nodes,
             is_watched: true,
+            tick_us: if self == Self::Garbage {
+                2_000_000
+            } else {
+                500_000
+            },
             inspect_every_us: if self == Self::Releases {
                 20_000_000
             } else {

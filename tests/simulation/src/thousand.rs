@@ -34,6 +34,7 @@ fn settings(nodes: usize) -> Settings {
         has_disks: false,
         named: nodes / 2..nodes / 2 + MEMBERS,
         is_watched: false,
+        tick_us: 500_000,
         inspect_every_us: u64::MAX / 4,
         job_every_us: u64::MAX / 4,
         fault_every_us: u64::MAX / 4,

@@ -26,9 +26,6 @@ use talkoot_protocol::{Founder, Genesis, Hash, Keypair, NetworkId, Policy, Walle
 
 /// The world begins at this time of everybody's clock.
 const EPOCH_MS: u64 = 1_000_000;
-/// Between two looks of a node at its duties.
-const TICK_US: u64 = 500_000;
-
 /// What may go wrong, and how large everything is.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -43,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) named: std::ops::Range<usize>,
     /// Whether every admission is looked at, or the outcome only.
     pub(crate) is_watched: bool,
+    /// Between two looks of a node at its duties.
+    pub(crate) tick_us: u64,
     pub(crate) inspect_every_us: u64,
     pub(crate) job_every_us: u64,
     pub(crate) fault_every_us: u64,

@@ -1,7 +1,7 @@
 //! Machines: starting, ticking, losing power, being wiped and restored; and
 //! partitions of the network.
 
-use super::{Event, TICK_US, World};
+use super::{Event, World};
 use crate::disk::{Fate, nowhere};
 use crate::invariants::{self, Lawful, Violation};
 use crate::links::{at, index};
@@ -58,7 +58,7 @@ impl World {
             self.counts.one("restarts");
         }
         self.compare(who)?;
-        let delay_us = self.random.between(1, TICK_US);
+        let delay_us = self.random.between(1, self.settings.tick_us);
         self.after(delay_us, Event::Tick { who, life });
         self.connect(who)
     }
@@ -103,7 +103,7 @@ impl World {
         if self.nodes[at(who)].life != life || !self.nodes[at(who)].is_up() {
             return Ok(());
         }
-        self.after(TICK_US, Event::Tick { who, life });
+        self.after(self.settings.tick_us, Event::Tick { who, life });
         let now_ms = self.clock_ms(who);
         if let Some(books) = &mut self.nodes[at(who)].books {
             books.tick(now_ms);
