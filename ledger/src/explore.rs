@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::graph::Ix;
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use talkoot_protocol::{Hash, JobId, Verified, Wallet};
 
@@ -153,19 +153,20 @@ impl Ledger {
             .filter(move |placed| placed.job == Some(job))
     }
 
-    /// The `Equivocation` entries that prove something against an author.
+    /// The `Equivocation` entries that prove something, by whom they accuse, each
+    /// list in the chain's order.
     #[must_use]
-    pub fn proofs_against(&self, author: &Wallet) -> Vec<Hash> {
-        let graph = self.core.graph();
-        let proves = |ix: &Ix| match &self.core.record(*ix).facts {
-            Facts::Equivocation(Some(proof)) => proof.author == *author,
-            _ => false,
-        };
-        let found: BTreeSet<_> = graph
-            .all()
-            .filter(proves)
-            .map(|ix| graph.chain_key(ix))
-            .collect();
-        found.into_iter().map(|(_, _, _, id)| id).collect()
+    pub fn proofs(&self) -> BTreeMap<Wallet, Vec<Hash>> {
+        let mut proofs: BTreeMap<Wallet, Vec<Hash>> = BTreeMap::new();
+        if self.core.proven.is_empty() {
+            return proofs;
+        }
+        for link in self.core.chain.links() {
+            if let Facts::Equivocation(Some(proof)) = &self.core.record(link.ix).facts {
+                let id = self.core.graph().node(link.ix).id;
+                proofs.entry(proof.author).or_default().push(id);
+            }
+        }
+        proofs
     }
 }

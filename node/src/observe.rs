@@ -49,6 +49,8 @@ pub struct ObserverSettings {
 pub struct Progress {
     /// Entries held.
     pub entries: u64,
+    /// Entries still to come, by what peers claim.
+    pub to_fetch: u64,
     /// Connected peers.
     pub peers: usize,
 }
@@ -134,6 +136,7 @@ impl Observer {
             self.check_chains(&chains)?;
             let progress = Progress {
                 entries: self.look(Ledger::length)?,
+                to_fetch: self.control.sync_progress().to_fetch,
                 peers: self.control.swarm().peers().len(),
             };
             tell(progress);

@@ -533,9 +533,11 @@ pub struct ForkView {
 pub struct ForksView {
     /// [`super::SCHEMA`].
     pub schema: u32,
-    /// One per author.
+    /// One per author, the first of them by wallet.
     pub forks: Vec<ForkView>,
-    /// Logs looked at.
+    /// Authors whose logs are forked.
+    pub total: u64,
+    /// Wallets looked at.
     pub authors: u64,
     /// The chain these were read at.
     pub chain: ChainView,

@@ -87,8 +87,10 @@ pub(super) fn author(ledger: &Ledger, asked: &str) -> Result<AuthorView, AskErro
         named_by: namer.map(|wallet| wallet.to_string()),
         forked_at: fork.map(|fork| fork.seq),
         proofs: ledger
-            .proofs_against(&author)
+            .proofs()
+            .remove(&author)
             .iter()
+            .flatten()
             .map(ToString::to_string)
             .collect(),
         account: balance(ledger, author),

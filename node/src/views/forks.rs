@@ -8,7 +8,9 @@ use talkoot_ledger::Ledger;
 use talkoot_ledger::kinds::Payload;
 use talkoot_protocol::{Hash, Wallet};
 
-/// Entries of one fork that are shown.
+/// Forked logs that are shown.
+const FORKS_MAX: usize = 200;
+/// Entries and proofs of one fork that are shown.
 const TWINS_MAX: usize = 16;
 
 /// All forked logs, by what is held and by what is proven.
@@ -18,9 +20,11 @@ pub(super) fn forks(ledger: &Ledger) -> ForksView {
         .into_iter()
         .map(|fork| (fork.author, fork))
         .collect();
-    let view = |author: Wallet| {
-        let proofs = ledger.proofs_against(&author);
-        let fork = held.get(&author);
+    let mut proofs = ledger.proofs();
+    let authors = ledger.forked_authors();
+    let view = |author: &Wallet| {
+        let proofs = proofs.remove(author).unwrap_or_default();
+        let fork = held.get(author);
         let entries = fork.map_or_else(Vec::new, |fork| fork.entries.clone());
         ForkView {
             author: author.to_string(),
@@ -32,12 +36,17 @@ pub(super) fn forks(ledger: &Ledger) -> ForksView {
                 .take(TWINS_MAX)
                 .filter_map(|id| by_id(ledger, id, false))
                 .collect(),
-            proofs: proofs.iter().map(ToString::to_string).collect(),
+            proofs: proofs
+                .iter()
+                .take(TWINS_MAX)
+                .map(ToString::to_string)
+                .collect(),
         }
     };
     ForksView {
         schema: SCHEMA,
-        forks: ledger.forked_authors().into_iter().map(view).collect(),
+        total: authors.len() as u64,
+        forks: authors.iter().take(FORKS_MAX).map(view).collect(),
         authors: ledger.wallets().len() as u64,
         chain: chain(ledger),
     }

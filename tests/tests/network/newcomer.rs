@@ -83,11 +83,17 @@ fn a_node_alone_answers_invites_and_a_newcomer_asks_through_it() {
     let balances = json(&second.run(&["ledger", "balances", "--json"]));
     assert_eq!(balances["sum_ugft"], 0);
     second.stop();
-    assert!(
-        second.run(&["ledger", "verify", "--full"]).status.success(),
-        "verify needs no running node"
-    );
+    books_are_read_from_disk(&second, &balances);
     first.stop();
+}
+
+fn books_are_read_from_disk(stopped: &Node, balances: &Value) {
+    let verified = stopped.run(&["ledger", "verify", "--full"]);
+    assert!(verified.status.success(), "verify needs no running node");
+    let on_disk = stopped.run(&["ledger", "balances", "--json"]);
+    let said = String::from_utf8_lossy(&on_disk.stderr);
+    assert!(said.contains("reading the journal"), "{said}");
+    assert_eq!(json(&on_disk)["balances"], balances["balances"]);
 }
 
 fn errors_say_what_to_do(node: &Node) {

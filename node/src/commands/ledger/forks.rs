@@ -41,9 +41,13 @@ pub(super) fn run(args: &ReadArgs, books: &Reader) -> Result<(), Failure> {
         }
         text.push('\n');
     }
+    let hidden = view.total.saturating_sub(view.forks.len() as u64);
+    if hidden > 0 {
+        text.push_str(&format!("{hidden} more are not shown\n"));
+    }
     text.push_str(&format!(
         "{} of {} wallets forked their log; {} entries, tip {}\n",
-        view.forks.len(),
+        view.total,
         view.authors,
         view.chain.length,
         output::id(&view.chain.tip)

@@ -61,8 +61,14 @@ fn teller() -> impl FnMut(Progress) {
     let mut told = None;
     move |progress: Progress| {
         if progress.peers > 0 && told != Some(progress) {
-            let Progress { entries, peers } = progress;
-            output::note(&format!("{entries} entries, {peers} peers\n"));
+            let Progress {
+                entries,
+                to_fetch,
+                peers,
+            } = progress;
+            output::note(&format!(
+                "{entries} entries, {to_fetch} to come, {peers} peers\n"
+            ));
             told = Some(progress);
         }
     }

@@ -169,7 +169,7 @@ pub(super) fn table(entries: &[EntryView], with_heading: bool) -> String {
             format!("{:>3}", entry.seq),
             format!("{:<8}", entry.kind),
             format!("{:<9}", confirmed(entry)),
-            format!("{:<30}", entry.effect),
+            format!("{:<42}", entry.effect),
             entry.summary.clone(),
         ]);
     }
