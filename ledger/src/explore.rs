@@ -68,6 +68,7 @@ impl Ledger {
         match &self.core.record(ix).facts {
             Facts::Reserve(_) => Some(JobId(self.core.graph().node(ix).id)),
             Facts::Frontier(frontier) => Some(JobId(frontier.job)),
+            Facts::Release(job) => Some(JobId(**job)),
             _ => None,
         }
     }

@@ -122,7 +122,7 @@ pub struct LedgerLsArgs {
     /// Only about this job (its id, or the first digits)
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
-    /// Only with this effect: ok, inert, noted, admitted, reserved or paid
+    /// Only with this effect: ok, inert, noted, admitted, reserved, paid or released
     #[arg(long, value_name = "EFFECT")]
     pub effect: Option<String>,
     /// Go on with what comes in, in the order in which it comes, until Ctrl-C

@@ -93,7 +93,7 @@ fn kind(asked: &str) -> Result<u16, AskError> {
 }
 
 fn effect_of(asked: &str) -> Result<Effect, AskError> {
-    const NAMES: [&str; 5] = ["inert", "noted", "admitted", "reserved", "paid"];
+    const NAMES: [&str; 6] = ["inert", "noted", "admitted", "reserved", "paid", "released"];
     if asked == "ok" {
         return Ok(Effect::Effective);
     }
