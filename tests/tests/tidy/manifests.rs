@@ -45,6 +45,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("clap", "talkoot"),
 ];
 
+/// What a package's benchmarks measure themselves against.
+const YARDSTICKS: &[(&str, &str)] = &[("talkoot-ledger", "ed25519-dalek")];
+
 /// Package name to the names of its dependencies, tests' and build's included.
 type Dependencies = BTreeMap<String, Vec<String>>;
 
@@ -54,11 +57,17 @@ fn dependencies(metadata: &Value) -> Dependencies {
     list(&metadata["packages"])
         .iter()
         .map(|package| {
+            let name = text(&package["name"]);
+            let is_yardstick = |dependency: &Value| {
+                let pair = (name.as_str(), dependency["name"].as_str().unwrap());
+                dependency["kind"] == "dev" && YARDSTICKS.contains(&pair)
+            };
             let names = list(&package["dependencies"])
                 .iter()
+                .filter(|dependency| !is_yardstick(dependency))
                 .map(|dependency| text(&dependency["name"]))
                 .collect();
-            (text(&package["name"]), names)
+            (name, names)
         })
         .collect()
 }
