@@ -485,9 +485,14 @@ impl SyncCore {
         };
         let drafts = self.lacking(peer, range, &listing, at);
         if drafts.is_empty() {
-            let waits = self.has_later(&listing);
             self.rest(peer);
-            if !waits {
+            // What waits for parents or a token is not held. Spans that need
+            // nothing are equal.
+            let is_held = match &listing {
+                Listing::Ids(ids) => ids.iter().all(|id| at.ledger.holds(id)),
+                Listing::Spans(_) => true,
+            };
+            if is_held {
                 out.push(SyncOutput::Synced { peer });
             }
             return;

@@ -138,14 +138,6 @@ impl SyncCore {
         later.is_some_and(|(until_ms, _)| now_ms < *until_ms)
     }
 
-    /// Whether a listing names entries that found no token.
-    pub(super) fn has_later(&self, listing: &Listing) -> bool {
-        match listing {
-            Listing::Ids(ids) => ids.iter().any(|id| self.later.contains_key(id)),
-            Listing::Spans(_) => !self.later.is_empty(),
-        }
-    }
-
     /// Begins to catch up; `false` when that has to wait for tokens.
     pub(super) fn start(&mut self, drafts: Vec<Draft>, at: At<'_>) -> bool {
         let mut plan = Plan::new(at.now_ms);
