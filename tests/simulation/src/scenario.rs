@@ -7,9 +7,11 @@ use crate::counts::Counts;
 use crate::invariants::{self, Lawful, Violation};
 use crate::links::{LinkSettings, at};
 use crate::naive;
+use crate::node::Serving;
 use crate::random::Random;
 use crate::world::{Settings, World, stages_are_paid};
 use talkoot_ledger::Ledger;
+use talkoot_ledger::signer::{PEERS_NEEDED_MAX, SigningState};
 
 /// A kind of world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +226,7 @@ fn calm(world: &mut World) -> Lawful {
     let start_us = world.now_us;
     loop {
         world.run_until(world.now_us + 1_000_000)?;
+        help_who_waits(world);
         let is_quiet = world.now_us > world.last_change_us + QUIET_US;
         let agreement = agree(world);
         if is_quiet && agreement.is_ok() {
@@ -250,6 +253,26 @@ fn calm(world: &mut World) -> Lawful {
         }
     }
     Ok(())
+}
+
+/// Who waits until three peers have shown all they hold needs three that show
+/// anything: where there are fewer, liars next to it stop serving rubbish.
+fn help_who_waits(world: &mut World) {
+    let waits = |who: &u32| {
+        let books = world.nodes[at(*who)].books.as_ref();
+        books.is_some_and(|books| matches!(books.signing(), SigningState::AwaitingPeers { .. }))
+    };
+    for who in world.honest().filter(waits).collect::<Vec<_>>() {
+        let peers = world.links.peers(who).to_vec();
+        let (rubbish, rest): (Vec<u32>, Vec<u32>) = peers
+            .into_iter()
+            .partition(|peer| matches!(world.nodes[at(*peer)].serving, Serving::Rubbish));
+        if rest.len() < PEERS_NEEDED_MAX {
+            for peer in rubbish {
+                world.nodes[at(peer)].serving = Serving::Right;
+            }
+        }
+    }
 }
 
 fn agree(world: &World) -> Lawful {
