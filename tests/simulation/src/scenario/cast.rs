@@ -1,4 +1,4 @@
-//! Who lies in which scenario, and how.
+//! Who lies in which scenario, and how: liars by scenario and chance.
 
 use super::Scenario;
 use crate::liars::{
