@@ -94,6 +94,15 @@ fn holds_that_end() {
 }
 
 #[test]
+fn ten_thousand_authors_write_rubbish() {
+    simulate(
+        Scenario::Garbage,
+        1,
+        &["garbage_authors", "entries_confirmed"],
+    );
+}
+
+#[test]
 fn large_worlds() {
     simulate(Scenario::Large, 24, &["entries_confirmed", "restarts"]);
 }
