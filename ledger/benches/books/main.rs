@@ -9,7 +9,7 @@
 //! over messages of a signed entry's length, runs between the batches of the
 //! same process: other load slows both.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
-//! `name: value` lines, and the yardstick.
+//! What the benchmark prints: `name: value` lines and their medians, and the
+//! yardstick that everything is divided by.
 
 use crate::history;
 use std::collections::BTreeMap;
