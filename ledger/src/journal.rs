@@ -104,6 +104,9 @@ pub struct Extent {
     pub end: u64,
     /// Bytes after that, which are no whole record.
     pub torn_bytes: u64,
+    /// Whether what follows goes on after a record that does not match its
+    /// hash: bytes that were whole have changed, and no torn write did that.
+    pub is_damaged: bool,
     /// The hash of the last record.
     pub head: Hash,
 }
@@ -192,6 +195,7 @@ pub fn scan(
         records: 0,
         end: HEADER_BYTES,
         torn_bytes: 0,
+        is_damaged: false,
         head: network.0,
     };
     if !has_header(file, length, network)? {
@@ -218,6 +222,7 @@ pub fn scan(
         }
         // A window holds any whole record, so none here is none at all.
         if extent.end == start || extent.end == length {
+            extent.is_damaged = goes_on(rest, extent.head);
             break;
         }
     }
@@ -274,6 +279,26 @@ pub fn read(file: &mut impl DurableFile, network: NetworkId) -> Result<Contents,
         torn_bytes: extent.torn_bytes,
         head: extent.head,
     })
+}
+
+/// Whether a whole record follows the broken one at the front: it covers the
+/// hash that stands there, or the one that should.
+fn goes_on(bytes: &[u8], before: Hash) -> bool {
+    let parts = || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (&kind, rest) = rest.split_first()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (payload, rest) = rest.split_at_checked(length)?;
+        let (hash, rest) = rest.split_first_chunk::<32>()?;
+        let right = record_hash(before, kind, payload);
+        let heads = [Hash::from_bytes(*hash), right];
+        Some(
+            heads
+                .iter()
+                .any(|&head| next_record(rest, 0, head).is_some()),
+        )
+    };
+    parts().unwrap_or(false)
 }
 
 /// Takes one whole record off the front, if there is one.

@@ -461,7 +461,8 @@ fn verify_reads_what_is_there_and_finds_what_is_wrong() {
     let mut torn = whole.clone();
     torn.extend_from_slice(&[7; 99]);
     std::fs::write(&journal, torn).unwrap();
-    assert_eq!(verify(path, false).unwrap().torn_bytes, 99);
+    let report = verify(path, false).unwrap();
+    assert_eq!((report.torn_bytes, report.is_right()), (99, true));
     let (report, again) = reopen(&kit, path);
     assert_eq!((report.torn_bytes, again), (99, tip));
     assert_eq!(
@@ -470,13 +471,20 @@ fn verify_reads_what_is_there_and_finds_what_is_wrong() {
         "the torn tail was cut off"
     );
 
+    // A write that broke off anywhere is a torn tail; a changed byte is not.
+    for length in whole.len() - 700..whole.len() {
+        std::fs::write(&journal, &whole[..length]).unwrap();
+        assert!(verify(path, false).unwrap().is_right(), "cut at {length}");
+    }
     let mut changed = whole;
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
     std::fs::write(&journal, changed).unwrap();
     let report = verify(path, false).unwrap();
     assert!(report.torn_bytes > 1000 && report.entries < 60);
+    assert!(report.is_damaged && !report.is_right());
     let (report, _) = reopen(&kit, path);
+    assert!(report.is_damaged);
     assert!(
         matches!(report.signing, SigningState::AwaitingEntry(_)),
         "{:?}",

@@ -58,6 +58,9 @@ pub struct OpenReport {
     pub entries: u64,
     /// Bytes of a torn tail that were cut off.
     pub torn_bytes: u64,
+    /// Whether these were no torn tail but records that were whole once: the
+    /// disk has changed bytes, and what was lost must come from peers.
+    pub is_damaged: bool,
     /// Records that hold no entry or ack, or an entry that the ledger does not
     /// take: 0 in a journal that this program wrote.
     pub unusable: u64,
@@ -202,6 +205,7 @@ impl Books {
         let report = OpenReport {
             entries: books.ledger.length(),
             torn_bytes: extent.torn_bytes,
+            is_damaged: extent.is_damaged,
             unusable: replay.unusable,
             is_index_rebuilt,
             index_lacked,

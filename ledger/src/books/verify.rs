@@ -25,6 +25,9 @@ pub struct VerifyReport {
     /// Bytes after the last whole record. A few are a torn write, which the
     /// next start cuts off.
     pub torn_bytes: u64,
+    /// Whether whole records follow one that does not match its hash: bytes
+    /// have changed on the disk, and the next start loses what follows them.
+    pub is_damaged: bool,
     /// Entries admitted.
     pub entries: u64,
     /// Records that do not decode.
@@ -52,7 +55,8 @@ impl VerifyReport {
     /// Whether everything is right.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        self.undecodable == 0
+        !self.is_damaged
+            && self.undecodable == 0
             && self.bad_signatures.is_empty()
             && self.bad_flags.is_empty()
             && self.refused.is_empty()
@@ -153,6 +157,7 @@ pub fn verify(directory: &Path, is_full: bool) -> Result<VerifyReport, BooksErro
         network: ledger.network(),
         records: extent.records,
         torn_bytes: extent.torn_bytes,
+        is_damaged: extent.is_damaged,
         entries: ledger.length(),
         undecodable: check.undecodable,
         bad_signatures: check.bad_signatures,

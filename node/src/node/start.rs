@@ -193,6 +193,12 @@ fn open_books(
                 &error,
             )
         })?;
+    if report.is_damaged {
+        tracing::error!(
+            bytes = report.torn_bytes,
+            "the journal was damaged on the disk: what followed was cut off, and peers must show it again"
+        );
+    }
     tracing::info!(?report, "books open");
     BooksHandle::start(books, key.clone())
         .map_err(|error| failed("cannot start the ledger thread", &error))

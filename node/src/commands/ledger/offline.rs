@@ -57,6 +57,13 @@ pub fn verify(home: &Home, is_full: bool) -> Result<VerifyView, Failure> {
 
 fn view(report: &VerifyReport, is_full: bool) -> VerifyView {
     let mut problems = Vec::new();
+    if report.is_damaged {
+        problems.push(format!(
+            "a record after entry {} has changed on the disk: {} bytes from there on are not read, and the next start cuts them off and fetches from peers what they held",
+            report.entries.saturating_sub(1),
+            report.torn_bytes
+        ));
+    }
     if report.undecodable > 0 {
         problems.push(format!("{} records do not decode", report.undecodable));
     }
