@@ -5,11 +5,11 @@
 
 mod common;
 
-use common::{E, Kit, OfferTerms, wallet};
+use common::{E, Kit, OfferTerms, model_card, wallet};
 use std::path::PathBuf;
 use talkoot_ledger::kinds::{self, Equivocation, Model, Release};
 use talkoot_ledger::{Entry, HOLD_GRACE_MS, Ledger, Payload, Source, id_of};
-use talkoot_protocol::{Hash, JobId, ModelCard, Signed, Verified};
+use talkoot_protocol::{Hash, JobId, Signed, Verified};
 
 fn hex(bytes: &[u8]) -> String {
     bytes
@@ -34,32 +34,6 @@ fn check(name: &str, bytes: &[u8]) {
     let golden =
         std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
     assert_eq!(hex(bytes), golden, "the bytes of {name} have changed");
-}
-
-fn card() -> ModelCard {
-    ModelCard {
-        name: "tiny".into(),
-        family: "llama".into(),
-        shape: talkoot_protocol::ModelShape {
-            layers: 2,
-            hidden: 8,
-            intermediate: 16,
-            heads: 2,
-            kv_heads: 1,
-            head_dim: 4,
-            vocabulary: 32,
-            context: 64,
-            active_experts: 0,
-        },
-        dtype: talkoot_protocol::DType::F32,
-        quantiser_version: 0,
-        settings: Hash::ZERO,
-        config: Hash::ZERO,
-        tokenizer: Hash::ZERO,
-        template: Hash::ZERO,
-        tensors: Hash::ZERO,
-        weight_bytes: 1234,
-    }
 }
 
 /// One entry of each kind, each after the one before.
@@ -89,7 +63,7 @@ fn one_of_each() -> (Kit, Vec<(&'static str, E)>) {
     let pair = Payload::Equivocation(Equivocation::new(&a, &b));
     let equivocation = kit.entry(s, Some(&reserve), &[&frontier], &pair);
     let model = Payload::Model(Model {
-        card: card().to_bytes(),
+        card: model_card("tiny").to_bytes(),
     });
     let model = kit.entry(s, Some(&equivocation), &[], &model);
     let unknown = kit.raw(s, Some(&model), &[], 500, vec![1, 2, 3], &[]);

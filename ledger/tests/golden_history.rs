@@ -7,7 +7,7 @@
 mod common;
 
 use common::oracle::{Oracle, bits};
-use common::{E, Kit, OfferTerms, wallet};
+use common::{E, Kit, OfferTerms, model_card, wallet};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use talkoot_ledger::journal::{self, RecordKind};
 use talkoot_ledger::kinds::{self, Admit, Equivocation, Model, Release};
 use talkoot_ledger::store::memory::MemoryIndex;
 use talkoot_ledger::{Books, HOLD_GRACE_MS, Ledger, Outcome, Payload, Source, Ugft, id_of};
-use talkoot_protocol::{DType, Genesis, Hash, JobId, ModelCard, ModelShape, Verified, Wallet};
+use talkoot_protocol::{Genesis, Hash, JobId, Verified, Wallet};
 
 /// Names of the wallets: the seed of each is the blake3 of its name.
 const FOUNDERS: [(&str, u64); 4] = [
@@ -125,32 +125,6 @@ fn terms(price: u64, share_kflop: u64, service_rate: u32, reliability_ppm: u32) 
     }
 }
 
-fn card() -> ModelCard {
-    ModelCard {
-        name: "golden".into(),
-        family: "llama".into(),
-        shape: ModelShape {
-            layers: 2,
-            hidden: 8,
-            intermediate: 16,
-            heads: 2,
-            kv_heads: 1,
-            head_dim: 4,
-            vocabulary: 32,
-            context: 64,
-            active_experts: 0,
-        },
-        dtype: DType::F32,
-        quantiser_version: 0,
-        settings: Hash::ZERO,
-        config: Hash::ZERO,
-        tokenizer: Hash::ZERO,
-        template: Hash::ZERO,
-        tensors: Hash::ZERO,
-        weight_bytes: 1234,
-    }
-}
-
 fn write() -> Writer {
     let kit = Kit::new(&FOUNDERS, &OTHERS);
     let mut writer = Writer {
@@ -161,7 +135,7 @@ fn write() -> Writer {
     let names = OTHERS.map(wallet);
     let welcome = writer.post_raw("ada", &[], kinds::WITNESS, Vec::new(), &names);
     let model = Payload::Model(Model {
-        card: card().to_bytes(),
+        card: model_card("golden").to_bytes(),
     });
     writer.post("ada", &[], &model);
     let line = writer.admit("ada", &[], "gus", 50_000);

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use talkoot_ledger::kinds::{Admit, Frontier, Reserve};
 use talkoot_ledger::{Entry, Payload, Ugft, id_of};
 use talkoot_protocol::{
-    Ack, ArithmeticId, Attestation, Founder, Genesis, Hash, JobId, Keypair, LayerRange, ModelId,
-    NetworkId, Offer, Policy, Signed, Verified, Wallet,
+    Ack, ArithmeticId, Attestation, Founder, Genesis, Hash, JobId, Keypair, LayerRange, ModelCard,
+    ModelId, NetworkId, Offer, Policy, Signed, Verified, Wallet,
 };
 
 /// An entry with a right signature.
@@ -120,6 +120,33 @@ impl Default for OfferTerms {
             shard_bytes: 50,
             memory_bytes: 100,
         }
+    }
+}
+
+/// A model card of a tiny model.
+pub fn model_card(name: &str) -> ModelCard {
+    ModelCard {
+        name: name.into(),
+        family: "llama".into(),
+        shape: talkoot_protocol::ModelShape {
+            layers: 2,
+            hidden: 8,
+            intermediate: 16,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 4,
+            vocabulary: 32,
+            context: 64,
+            active_experts: 0,
+        },
+        dtype: talkoot_protocol::DType::F32,
+        quantiser_version: 0,
+        settings: Hash::ZERO,
+        config: Hash::ZERO,
+        tokenizer: Hash::ZERO,
+        template: Hash::ZERO,
+        tensors: Hash::ZERO,
+        weight_bytes: 1234,
     }
 }
 
