@@ -9,11 +9,21 @@
 //! `body` are the same expressions in the shape a compiler turns into wide
 //! instructions, and tests hold them equal bit for bit.
 
+mod activations;
 mod body;
+pub mod linear;
+mod packed;
+mod pool;
 pub mod scalar;
 mod variants;
 
+pub use activations::Prologue;
+pub use packed::{BLOCK, GROUP_ROWS, PackError, PackedFormat, PackedMatrix};
+pub use pool::Pool;
+
 use half::{bf16, f16};
+use pool::Shares;
+use std::sync::Arc;
 
 /// Partial sums of every sum over k.
 pub const LANES: usize = 16;
@@ -106,8 +116,9 @@ pub struct Columns {
     pub stride: usize,
 }
 
-/// Instruction sets with a body of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Instruction sets with a body of their own, each with all before it of its
+/// architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum InstructionSet {
     /// What the compiler may assume everywhere.
@@ -116,6 +127,10 @@ pub enum InstructionSet {
     Avx2,
     /// 512-bit registers.
     Avx512,
+    /// Products of bytes in them.
+    Avx512Vnni,
+    /// Products of brain floats in them.
+    Avx512Bf16,
 }
 
 impl InstructionSet {
@@ -129,15 +144,34 @@ impl InstructionSet {
         if variants::has_avx512() {
             sets.push(Self::Avx512);
         }
+        if variants::has_avx512_vnni() {
+            sets.push(Self::Avx512Vnni);
+        }
+        if variants::has_avx512_bf16() {
+            sets.push(Self::Avx512Bf16);
+        }
         sets
+    }
+
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512+vnni",
+            Self::Avx512Bf16 => "avx512+vnni+bf16",
+        }
     }
 }
 
-/// The kernels of one instruction set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kernels of one instruction set and the threads that share a call.
+/// Cloning shares the threads.
+#[derive(Debug, Clone)]
 pub struct Kernels {
     set: InstructionSet,
-    threads: usize,
+    pool: Arc<Pool>,
 }
 
 impl Kernels {
@@ -149,16 +183,16 @@ impl Kernels {
             .unwrap_or(InstructionSet::Baseline);
         Self {
             set,
-            threads: threads.max(1),
+            pool: Arc::new(Pool::new(threads)),
         }
     }
 
     /// The kernels of `set`, or `None` if this machine lacks it.
     #[must_use]
     pub fn with_set(set: InstructionSet, threads: usize) -> Option<Self> {
-        InstructionSet::available().contains(&set).then_some(Self {
+        InstructionSet::available().contains(&set).then(|| Self {
             set,
-            threads: threads.max(1),
+            pool: Arc::new(Pool::new(threads)),
         })
     }
 
@@ -166,6 +200,45 @@ impl Kernels {
     #[must_use]
     pub const fn set(&self) -> InstructionSet {
         self.set
+    }
+
+    /// Threads that share a call.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The prologue of every input row, then its products with all packed
+    /// matrices, whose outputs lie side by side in each row of `out`. The
+    /// matrices share one format and inner width.
+    ///
+    /// # Panics
+    /// When the sizes do not fit: the caller checked shapes at load.
+    pub fn packed_linear(
+        &self,
+        input: &[f32],
+        prologue: &Prologue<'_>,
+        matrices: &[PackedMatrix<'_>],
+        out: &mut [f32],
+    ) {
+        let Some(first) = matrices.first() else {
+            return;
+        };
+        let (format, inner) = (first.format(), first.inner());
+        let is_alike =
+            |matrix: &PackedMatrix<'_>| matrix.format() == format && matrix.inner() == inner;
+        assert!(
+            inner > 0 && matrices.iter().all(is_alike),
+            "packed matrices"
+        );
+        let width: usize = matrices.iter().map(PackedMatrix::width).sum();
+        let input_width = prologue.input_width(inner);
+        assert!(input.len().is_multiple_of(input_width), "input rows");
+        assert_eq!(out.len(), input.len() / input_width * width, "output rows");
+        if let Prologue::RmsNorm { gain, .. } = prologue {
+            assert_eq!(gain.len(), inner, "norm gain");
+        }
+        linear::linear(self.set, &self.pool, (input, prologue), matrices, out);
     }
 
     /// `out[r, column + n] = sum over k of weights[n, k] * input[r, k]`.
@@ -187,35 +260,44 @@ impl Kernels {
         assert_eq!(out.len(), rows * columns.stride, "output rows");
         assert!(columns.column + width <= columns.stride, "output columns");
         let threads = self
-            .threads
+            .threads()
             .min(rows * width * inner / PRODUCTS_PER_THREAD_MIN)
             .max(1);
-        if threads == 1 {
-            variants::linear(self.set, input, inner, weights, out, columns);
-        } else if rows == 1 {
+        let shares = Shares::new(out);
+        let set = self.set;
+        if rows == 1 {
             let share = width.div_ceil(threads);
-            let out = &mut out[columns.column..columns.column + width];
-            std::thread::scope(|scope| {
-                for (index, part) in out.chunks_mut(share).enumerate() {
-                    let weights = weights.rows(index * share, part.len(), inner);
-                    let columns = Columns {
-                        column: 0,
-                        stride: part.len(),
-                    };
-                    scope.spawn(move || {
-                        variants::linear(self.set, input, inner, weights, part, columns);
-                    });
-                }
+            self.pool.run(width.div_ceil(share.max(1)), &|index| {
+                let first = index * share;
+                let count = share.min(width - first);
+                let range = columns.column + first..columns.column + first + count;
+                #[expect(unsafe_code, reason = "parts write their own columns")]
+                // SAFETY: the ranges of different parts are disjoint.
+                let out = unsafe { shares.slice(range) };
+                let columns = Columns {
+                    column: 0,
+                    stride: count,
+                };
+                variants::linear(
+                    set,
+                    input,
+                    inner,
+                    weights.rows(first, count, inner),
+                    out,
+                    columns,
+                );
             });
         } else {
             let share = rows.div_ceil(threads);
-            std::thread::scope(|scope| {
-                let parts = out.chunks_mut(share * columns.stride);
-                for (part, input) in parts.zip(input.chunks(share * inner)) {
-                    scope.spawn(move || {
-                        variants::linear(self.set, input, inner, weights, part, columns);
-                    });
-                }
+            self.pool.run(rows.div_ceil(share.max(1)), &|index| {
+                let first = index * share;
+                let count = share.min(rows - first);
+                let range = first * columns.stride..(first + count) * columns.stride;
+                #[expect(unsafe_code, reason = "parts write their own rows")]
+                // SAFETY: the ranges of different parts are disjoint.
+                let out = unsafe { shares.slice(range) };
+                let input = &input[first * inner..(first + count) * inner];
+                variants::linear(set, input, inner, weights, out, columns);
             });
         }
     }

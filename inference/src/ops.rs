@@ -90,7 +90,7 @@ pub(crate) struct LayerCache {
 }
 
 /// The operations as tensor functions, on the chosen backend.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ops {
     /// Who computes.
     pub(crate) backend: Backend,
@@ -113,7 +113,7 @@ impl Ops {
         Tensor::from_dispatch(Dispatch::fused_linear(
             input.into_dispatch(),
             matrices,
-            self.kernels,
+            self.kernels.clone(),
         ))
     }
 
@@ -125,7 +125,7 @@ impl Ops {
             input.into_dispatch(),
             gain.clone().into_dispatch(),
             epsilon,
-            self.kernels,
+            self.kernels.clone(),
         ))
     }
 
@@ -133,7 +133,10 @@ impl Ops {
         if self.backend == Backend::Burn {
             return stock::silu_mul(input);
         }
-        Tensor::from_dispatch(Dispatch::silu_mul(input.into_dispatch(), self.kernels))
+        Tensor::from_dispatch(Dispatch::silu_mul(
+            input.into_dispatch(),
+            self.kernels.clone(),
+        ))
     }
 
     /// Appends to `cache` and returns the turned queries of the part's rows.
@@ -153,7 +156,7 @@ impl Ops {
             cache.keys.into_dispatch(),
             cache.values.into_dispatch(),
             part,
-            self.kernels,
+            self.kernels.clone(),
         );
         let cache = LayerCache {
             keys: Tensor::from_dispatch(keys),
@@ -176,7 +179,7 @@ impl Ops {
             cache.keys.clone().into_dispatch(),
             cache.values.clone().into_dispatch(),
             shape,
-            self.kernels,
+            self.kernels.clone(),
         ))
     }
 }

@@ -9,6 +9,8 @@
     reason = "calling a function compiled for detected features"
 )]
 
+use super::activations;
+use super::packed::PackedFormat;
 use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
 
 #[cfg(target_arch = "x86_64")]
@@ -25,8 +27,28 @@ pub(super) fn has_avx512() -> bool {
         && std::arch::is_x86_feature_detected!("avx512dq")
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx512_vnni() -> bool {
+    has_avx512() && std::arch::is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx512_bf16() -> bool {
+    has_avx512_vnni() && std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn has_avx2() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn has_avx512_vnni() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn has_avx512_bf16() -> bool {
     false
 }
 
@@ -35,19 +57,19 @@ pub(super) fn has_avx512() -> bool {
     false
 }
 
-/// Defines `name(set, arguments)` that runs `body::name` compiled for `set`.
+/// Defines `name(set, arguments)` that runs `home::name` compiled for `set`.
 macro_rules! variants {
-    ($($name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {$(
+    ($($home:ident::$name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {$(
         pub(super) fn $name(set: InstructionSet, $($argument: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($argument: $type),*) {
-                    body::$name($($argument),*);
+                    $home::$name($($argument),*);
                 }
                 #[target_feature(enable = "avx2,avx512f,avx512vl,avx512bw,avx512dq")]
                 fn avx512($($argument: $type),*) {
-                    body::$name($($argument),*);
+                    $home::$name($($argument),*);
                 }
                 match set {
                     InstructionSet::Baseline => {}
@@ -57,7 +79,9 @@ macro_rules! variants {
                         unsafe { avx2($($argument),*) };
                         return;
                     }
-                    InstructionSet::Avx512 => {
+                    InstructionSet::Avx512
+                    | InstructionSet::Avx512Vnni
+                    | InstructionSet::Avx512Bf16 => {
                         // SAFETY: as above.
                         unsafe { avx512($($argument),*) };
                         return;
@@ -65,14 +89,15 @@ macro_rules! variants {
                 }
             }
             let _ = set;
-            body::$name($($argument),*);
+            $home::$name($($argument),*);
         }
     )*};
 }
 
 variants! {
-    linear(input: &[f32], inner: usize, weights: Matrix<'_>, out: &mut [f32], columns: Columns);
-    rms_norm(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]);
-    silu_mul(input: &[f32], width: usize, out: &mut [f32]);
-    attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]);
+    body::linear(input: &[f32], inner: usize, weights: Matrix<'_>, out: &mut [f32], columns: Columns);
+    body::rms_norm(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]);
+    body::silu_mul(input: &[f32], width: usize, out: &mut [f32]);
+    body::attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]);
+    activations::convert_row(format: PackedFormat, elements: &[f32], panel: &mut [u32], place: (usize, usize));
 }

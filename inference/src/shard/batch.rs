@@ -83,7 +83,7 @@ impl Shard {
         }
         let rotation = TensorData::new(rotation, [total_rows, head_dim]);
         StepContext {
-            ops: self.ops,
+            ops: self.ops.clone(),
             rotation: Tensor::from_data(rotation, &self.device),
             parts,
         }

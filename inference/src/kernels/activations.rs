@@ -1,0 +1,189 @@
+//! The input rows of a packed linear in the number format of its products.
+//!
+//! Rows lie in panels of at most [`PANEL_ROWS`], interleaved word by word, so a
+//! kernel walks one stream whatever the number of rows. Each row is converted by
+//! itself, so its words do not depend on the others:
+//!
+//! - for bf16 weights, bf16 to the nearest (tiny magnitudes as zero): a word is
+//!   two elements;
+//! - for q8_0 and q4_0, signed bytes in blocks of 32 with an f32 scale: a block
+//!   is for each row the scale, then for each row what takes the weights' offset
+//!   back (minus 128 or 8 times the sum of the bytes), then eight words of four
+//!   bytes. A block with a value that is not finite gets the scale NaN, which
+//!   every output of the row then is.
+
+use super::packed::{BLOCK, PackedFormat, to_bf16};
+use super::pool::{Pool, Shares};
+use super::{InstructionSet, variants};
+
+/// Rows of a panel at most: the rows of the widest tile of registers.
+pub(super) const PANEL_ROWS: usize = 6;
+/// Words of a block for each row: scale, offset, eight words of bytes.
+pub(super) const BLOCK_WORDS: usize = 2 + BLOCK / 4;
+/// Smaller blocks are taken as zeros, so that no scale is denormal.
+const BLOCK_MAGNITUDE_MIN: f32 = f32::from_bits((127 - 100) << 23);
+
+/// What is done to a row before its products.
+#[derive(Debug, Clone, Copy)]
+pub enum Prologue<'a> {
+    /// Nothing.
+    None,
+    /// Root-mean-square norm with a gain.
+    RmsNorm {
+        /// One factor for each element.
+        gain: &'a [f32],
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// `silu(first half) * second half`: input rows are twice as wide.
+    SiluMul,
+}
+
+impl Prologue<'_> {
+    /// Width of an input row for `inner` elements after the prologue.
+    pub(super) const fn input_width(&self, inner: usize) -> usize {
+        match self {
+            Self::SiluMul => 2 * inner,
+            Self::None | Self::RmsNorm { .. } => inner,
+        }
+    }
+}
+
+/// Converted rows.
+#[derive(Debug)]
+pub(super) struct Activations {
+    words: Vec<u32>,
+    rows: usize,
+    row_words: usize,
+}
+
+impl Activations {
+    /// Converts the rows of `input`, which are `inner` wide after `prologue`.
+    pub(super) fn new(
+        set: InstructionSet,
+        pool: &Pool,
+        format: PackedFormat,
+        (input, inner): (&[f32], usize),
+        prologue: &Prologue<'_>,
+    ) -> Self {
+        let width = prologue.input_width(inner);
+        let rows = input.len() / width;
+        let row_words = row_words(format, inner);
+        let mut words = vec![0; rows * row_words];
+        let shares = Shares::new(&mut words);
+        pool.run(rows.div_ceil(PANEL_ROWS), &|panel| {
+            let first = panel * PANEL_ROWS;
+            let count = PANEL_ROWS.min(rows - first);
+            #[expect(unsafe_code, reason = "parts write their own panels")]
+            // SAFETY: panels are disjoint and each is written by one part.
+            let words = unsafe { shares.slice(first * row_words..(first + count) * row_words) };
+            let mut scratch = vec![0.0; inner.next_multiple_of(format.chunk())];
+            for row in 0..count {
+                let input = &input[(first + row) * width..(first + row + 1) * width];
+                let elements = &mut scratch[..inner];
+                match *prologue {
+                    Prologue::None => elements.copy_from_slice(input),
+                    Prologue::RmsNorm { gain, epsilon } => {
+                        variants::rms_norm(set, input, gain, epsilon, elements);
+                    }
+                    Prologue::SiluMul => variants::silu_mul(set, input, inner, elements),
+                }
+                variants::convert_row(set, format, &scratch, words, (row, count));
+            }
+        });
+        Self {
+            words,
+            rows,
+            row_words,
+        }
+    }
+
+    /// Panels of rows.
+    pub(super) const fn panels(&self) -> usize {
+        self.rows.div_ceil(PANEL_ROWS)
+    }
+
+    /// How many rows.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The words of a panel, and how many rows lie interleaved in them.
+    pub(super) fn panel(&self, panel: usize) -> (&[u32], usize) {
+        let first = panel * PANEL_ROWS;
+        let count = PANEL_ROWS.min(self.rows - first);
+        let words = &self.words[first * self.row_words..(first + count) * self.row_words];
+        (words, count)
+    }
+}
+
+/// Words of one row.
+const fn row_words(format: PackedFormat, inner: usize) -> usize {
+    let padded = inner.div_ceil(format.chunk()) * format.chunk();
+    match format {
+        PackedFormat::Bf16 => padded / 2,
+        PackedFormat::Q8_0 | PackedFormat::Q4_0 => padded / BLOCK * BLOCK_WORDS,
+    }
+}
+
+/// Writes `elements`, padded to whole chunks, as row `row` of a panel of
+/// `count` rows.
+#[inline(always)]
+pub(super) fn convert_row(
+    format: PackedFormat,
+    elements: &[f32],
+    panel: &mut [u32],
+    (row, count): (usize, usize),
+) {
+    match format {
+        PackedFormat::Bf16 => {
+            let (pairs, _) = elements.as_chunks::<2>();
+            for (pair, words) in pairs.iter().zip(panel.chunks_exact_mut(count)) {
+                let [low, high] = pair.map(|value| u32::from(to_bf16(value).to_bits()));
+                words[row] = low | (high << 16);
+            }
+        }
+        PackedFormat::Q8_0 => convert_blocks(elements, -128, panel, (row, count)),
+        PackedFormat::Q4_0 => convert_blocks(elements, -8, panel, (row, count)),
+    }
+}
+
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded values lie within -127..=127; words hold bytes"
+)]
+fn convert_blocks(elements: &[f32], offset: i32, panel: &mut [u32], (row, count): (usize, usize)) {
+    let (blocks, _) = elements.as_chunks::<BLOCK>();
+    let words = panel.chunks_exact_mut(BLOCK_WORDS * count);
+    for (block, words) in blocks.iter().zip(words) {
+        // Bits of magnitudes order like the magnitudes, NaN above all.
+        let most = f32::from_bits(
+            block
+                .iter()
+                .fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)),
+        );
+        let (scale, inverse) = if most < BLOCK_MAGNITUDE_MIN {
+            (0.0, 0.0)
+        } else if most.is_finite() {
+            (most / 127.0, 127.0 / most)
+        } else {
+            (f32::NAN, 0.0)
+        };
+        let mut bytes = [0_i8; BLOCK];
+        let mut sum = 0;
+        for (byte, element) in bytes.iter_mut().zip(block) {
+            // A product with zero is NaN for what is not finite; its cast is 0.
+            let value = (element * inverse).round_ties_even() as i32;
+            sum += value;
+            *byte = value as i8;
+        }
+        words[row] = scale.to_bits();
+        words[count + row] = (offset * sum) as u32;
+        let (quads, _) = bytes.as_chunks::<4>();
+        for (quad, words) in quads.iter().zip(words[2 * count..].chunks_exact_mut(count)) {
+            words[row] = u32::from_le_bytes(quad.map(|byte| byte as u8));
+        }
+    }
+}
