@@ -7,6 +7,7 @@
 //! same bits, only later. An id is never given to other arithmetic; a kernel
 //! that contracts, reorders or quantises needs a new one here.
 
+use crate::kernels::PackedFormat;
 use talkoot_protocol::model::ArithmeticId;
 
 /// Our kernels: f32 activations, 16-lane sums, no fused multiply-add.
@@ -16,6 +17,15 @@ pub const ARITHMETIC_KERNELS_F32: ArithmeticId = ArithmeticId(1);
 /// summation order of its matrix product may depend on the number of rows in a
 /// step, so its bits are equal only for equal chunks and batches.
 pub const ARITHMETIC_BURN_FLEX_F32: ArithmeticId = ArithmeticId(2);
+
+/// Our kernels on bf16 weights: activations of a product rounded to bf16, sums
+/// in f32, of each pair the second first (`kernels::linear`).
+pub const ARITHMETIC_KERNELS_BF16: ArithmeticId = ArithmeticId(3);
+
+/// Our kernels on q8_0 and q4_0 weights: activations of a product as signed
+/// bytes in blocks of 32, whole-number dots, fused sums of scaled blocks in
+/// rising order (`kernels::linear`).
+pub const ARITHMETIC_KERNELS_INT8: ArithmeticId = ArithmeticId(4);
 
 /// Who computes the coarse operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,12 +38,16 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The id of its arithmetic.
+    /// The id of its arithmetic on weights as stored, or packed as `format`.
     #[must_use]
-    pub const fn arithmetic(self) -> ArithmeticId {
-        match self {
-            Self::Kernels => ARITHMETIC_KERNELS_F32,
-            Self::Burn => ARITHMETIC_BURN_FLEX_F32,
+    pub const fn arithmetic(self, format: Option<PackedFormat>) -> ArithmeticId {
+        match (self, format) {
+            (Self::Kernels, None) => ARITHMETIC_KERNELS_F32,
+            (Self::Kernels, Some(PackedFormat::Bf16)) => ARITHMETIC_KERNELS_BF16,
+            (Self::Kernels, Some(PackedFormat::Q8_0 | PackedFormat::Q4_0)) => {
+                ARITHMETIC_KERNELS_INT8
+            }
+            (Self::Burn, _) => ARITHMETIC_BURN_FLEX_F32,
         }
     }
 }

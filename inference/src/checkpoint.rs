@@ -15,6 +15,7 @@ pub use card::TensorRecord;
 use crate::asker::{AskerConfig, AskerError, AskerModel};
 use crate::config::{ConfigError, ModelConfig};
 use crate::families::{self, TensorSpec};
+use crate::kernels::PackedFormat;
 use crate::tokenizer::TokenizerError;
 use bytes::Bytes;
 use safetensors::TensorEntry;
@@ -138,6 +139,7 @@ pub struct Checkpoint {
     weights: BTreeMap<String, Bytes>,
     tensors: BTreeMap<String, Located>,
     matrix_dtype: DType,
+    packed_format: Option<PackedFormat>,
     list: OnceLock<(Vec<TensorRecord>, Hash)>,
 }
 
@@ -259,6 +261,7 @@ impl Checkpoint {
             weights,
             tensors,
             matrix_dtype,
+            packed_format: None,
             list: OnceLock::new(),
         })
     }
@@ -273,6 +276,20 @@ impl Checkpoint {
     #[must_use]
     pub const fn dtype(&self) -> DType {
         self.matrix_dtype
+    }
+
+    /// The same checkpoint, its matrices of products used in `format`: another
+    /// model, with a card and an arithmetic of its own.
+    #[must_use]
+    pub const fn packed_as(mut self, format: PackedFormat) -> Self {
+        self.packed_format = Some(format);
+        self
+    }
+
+    /// The format that matrices of products are packed to, if they are.
+    #[must_use]
+    pub const fn packed_format(&self) -> Option<PackedFormat> {
+        self.packed_format
     }
 
     /// Tokenizer, template and stop ids: the same as an asker without layers

@@ -5,9 +5,10 @@
 
 mod llama;
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::CheckpointError;
 use crate::config::ModelConfig;
 use crate::ops::{LayerCache, Ops, Part};
+use crate::weights::Loader;
 use burn::tensor::Tensor;
 use talkoot_protocol::model::LayerRange;
 
@@ -53,10 +54,10 @@ pub(crate) enum FamilyModel {
 impl FamilyModel {
     /// Loads the tensors of `range` and no others.
     pub(crate) fn load(
-        checkpoint: &Checkpoint,
+        loader: &mut Loader<'_>,
         range: LayerRange,
     ) -> Result<Self, CheckpointError> {
-        Ok(Self::Llama(llama::Llama::load(checkpoint, range)?))
+        Ok(Self::Llama(llama::Llama::load(loader, range)?))
     }
 
     /// Token ids -> hidden rows. Only for a range that starts at layer 0.
@@ -83,13 +84,6 @@ impl FamilyModel {
     pub(crate) fn logits(&self, hidden: Tensor<2>, ops: &Ops) -> Option<Tensor<2>> {
         match self {
             Self::Llama(model) => model.logits(hidden, ops),
-        }
-    }
-
-    /// Bytes of the loaded weights.
-    pub(crate) fn weight_bytes(&self) -> u64 {
-        match self {
-            Self::Llama(model) => model.weight_bytes(),
         }
     }
 }

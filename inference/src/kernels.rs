@@ -11,13 +11,16 @@
 
 mod activations;
 mod body;
+mod limits;
 pub mod linear;
+mod memory;
 mod packed;
 mod pool;
 pub mod scalar;
 mod variants;
 
 pub use activations::Prologue;
+pub use memory::huge_zeroed;
 pub use packed::{BLOCK, GROUP_ROWS, PackError, PackedFormat, PackedMatrix};
 pub use pool::Pool;
 
@@ -206,6 +209,13 @@ impl Kernels {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// Reads all of `bytes` as fast as these threads can and returns a sum of
+    /// them: the limit that a product with one row can reach.
+    #[must_use]
+    pub fn read_memory(&self, bytes: &[u8]) -> u64 {
+        limits::read(self.set, &self.pool, bytes)
     }
 
     /// The prologue of every input row, then its products with all packed

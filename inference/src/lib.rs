@@ -17,6 +17,7 @@ mod families;
 mod generate;
 pub mod kernels;
 mod ops;
+mod packing;
 mod rope;
 mod sampler;
 mod session;
@@ -26,7 +27,10 @@ mod template;
 mod tokenizer;
 mod weights;
 
-pub use arithmetic::{ARITHMETIC_BURN_FLEX_F32, ARITHMETIC_KERNELS_F32, Backend};
+pub use arithmetic::{
+    ARITHMETIC_BURN_FLEX_F32, ARITHMETIC_KERNELS_BF16, ARITHMETIC_KERNELS_F32,
+    ARITHMETIC_KERNELS_INT8, Backend,
+};
 pub use asker::{AskerConfig, AskerError, AskerModel, ChatMessage};
 pub use checkpoint::{Checkpoint, CheckpointError, TensorRecord};
 pub use config::{ConfigError, ModelConfig, ModelSettings, RopeConfig, RopeScaling};

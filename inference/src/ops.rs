@@ -7,11 +7,14 @@
 //! step is validated; here a wrong one is a programming error.
 
 mod stock;
+mod weight;
+
+pub(crate) use weight::{PackedShape, PackedWeight, Weight};
 
 use crate::arithmetic::Backend;
-use crate::kernels::{AttentionShape, Columns, Kernels, Matrix};
+use crate::kernels::{AttentionShape, Columns, Kernels, Matrix, PackedMatrix, Prologue};
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Dispatch, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 use half::{bf16, f16};
@@ -29,6 +32,51 @@ pub(crate) enum Matrices<B: burn::backend::Backend> {
     Three(FloatTensor<B>, FloatTensor<B>, FloatTensor<B>),
 }
 
+/// The same for packed matrices.
+#[derive(Debug, ExtensionType)]
+pub(crate) enum PackedMatrices<B: burn::backend::Backend> {
+    /// One.
+    One(IntTensor<B>),
+    /// Gate and up.
+    Two(IntTensor<B>, IntTensor<B>),
+    /// Query, key and value.
+    Three(IntTensor<B>, IntTensor<B>, IntTensor<B>),
+}
+
+/// Input rows of a packed linear, and what is done to them first.
+#[derive(Debug, ExtensionType)]
+pub(crate) enum PackedInput<B: burn::backend::Backend> {
+    /// Rows, nothing done.
+    Plain(FloatTensor<B>),
+    /// Rows and the gain of their norm.
+    Normed(FloatTensor<B>, FloatTensor<B>),
+    /// Gate and up side by side.
+    Gated(FloatTensor<B>),
+}
+
+/// The sizes of a packed linear.
+#[derive(Debug, Clone)]
+pub(crate) struct PackedCall {
+    shapes: Vec<PackedShape>,
+    epsilon: f32,
+}
+
+/// What comes before a linear.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Before<'a> {
+    /// Nothing.
+    Nothing,
+    /// Root-mean-square norm of every row.
+    Norm {
+        /// One factor for each element.
+        gain: &'a Tensor<1>,
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// Gate and up side by side become `silu(gate) * up`.
+    SiluMul,
+}
+
 /// The custom operations.
 #[backend_extension(Flex)]
 pub(crate) trait TransformerOps: burn::backend::Backend {
@@ -36,6 +84,14 @@ pub(crate) trait TransformerOps: burn::backend::Backend {
     fn fused_linear(
         input: FloatTensor<Self>,
         #[extension_type] matrices: Matrices<Self>,
+        kernels: Kernels,
+    ) -> FloatTensor<Self>;
+
+    /// The same with packed matrices, and what comes before them in one go.
+    fn packed_linear(
+        #[extension_type] input: PackedInput<Self>,
+        #[extension_type] matrices: PackedMatrices<Self>,
+        call: PackedCall,
         kernels: Kernels,
     ) -> FloatTensor<Self>;
 
@@ -99,7 +155,71 @@ pub(crate) struct Ops {
 }
 
 impl Ops {
-    pub(crate) fn linear(&self, input: Tensor<2>, matrices: &[&Tensor<2>]) -> Tensor<2> {
+    /// `before(input) [rows, k]`, weights `[n_i, k]` -> `[rows, n_1 + n_2 + ..]`.
+    /// The weights of one call are all stored or all packed.
+    pub(crate) fn linear(
+        &self,
+        input: Tensor<2>,
+        before: Before<'_>,
+        weights: &[&Weight],
+    ) -> Tensor<2> {
+        let stored: Vec<&Tensor<2>> = weights
+            .iter()
+            .filter_map(|weight| match weight {
+                Weight::Stored(matrix) => Some(matrix),
+                Weight::Packed(_) => None,
+            })
+            .collect();
+        if stored.is_empty() {
+            return self.packed_linear(input, before, weights);
+        }
+        let input = match before {
+            Before::Nothing => input,
+            Before::Norm { gain, epsilon } => self.rms_norm(input, gain, epsilon),
+            Before::SiluMul => self.silu_mul(input),
+        };
+        self.stored_linear(input, &stored)
+    }
+
+    fn packed_linear(
+        &self,
+        input: Tensor<2>,
+        before: Before<'_>,
+        weights: &[&Weight],
+    ) -> Tensor<2> {
+        let packed: Vec<&PackedWeight> = weights
+            .iter()
+            .filter_map(|weight| match weight {
+                Weight::Packed(packed) => Some(packed),
+                Weight::Stored(_) => None,
+            })
+            .collect();
+        let bytes = |weight: &PackedWeight| weight.bytes.clone().into_dispatch();
+        let matrices = match *packed {
+            [a] => PackedMatrices::One(bytes(a)),
+            [a, b] => PackedMatrices::Two(bytes(a), bytes(b)),
+            [a, b, c] => PackedMatrices::Three(bytes(a), bytes(b), bytes(c)),
+            _ => unreachable!("one to three matrices"),
+        };
+        let input = input.into_dispatch();
+        let (input, epsilon) = match before {
+            Before::Nothing => (PackedInput::Plain(input), 0.0),
+            Before::Norm { gain, epsilon } => {
+                let gain = gain.clone().into_dispatch();
+                (PackedInput::Normed(input, gain), epsilon)
+            }
+            Before::SiluMul => (PackedInput::Gated(input), 0.0),
+        };
+        let shapes = packed.iter().map(|weight| weight.shape).collect();
+        Tensor::from_dispatch(Dispatch::packed_linear(
+            input,
+            matrices,
+            PackedCall { shapes, epsilon },
+            self.kernels.clone(),
+        ))
+    }
+
+    fn stored_linear(&self, input: Tensor<2>, matrices: &[&Tensor<2>]) -> Tensor<2> {
         if self.backend == Backend::Burn {
             return stock::linear(&input, matrices);
         }
@@ -117,7 +237,7 @@ impl Ops {
         ))
     }
 
-    pub(crate) fn rms_norm(&self, input: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
+    fn rms_norm(&self, input: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
         if self.backend == Backend::Burn {
             return stock::rms_norm(input, gain, epsilon);
         }
@@ -129,7 +249,7 @@ impl Ops {
         ))
     }
 
-    pub(crate) fn silu_mul(&self, input: Tensor<2>) -> Tensor<2> {
+    fn silu_mul(&self, input: Tensor<2>) -> Tensor<2> {
         if self.backend == Backend::Burn {
             return stock::silu_mul(input);
         }
@@ -201,6 +321,43 @@ impl TransformerOps for Flex {
             kernels.linear(floats(&input), inner, stored(matrix), &mut out, columns);
             column += matrix.shape()[0];
         }
+        tensor(out, [rows, stride])
+    }
+
+    fn packed_linear(
+        input: PackedInput<Self>,
+        matrices: PackedMatrices<Self>,
+        call: PackedCall,
+        kernels: Kernels,
+    ) -> FlexTensor {
+        let bytes = match matrices {
+            PackedMatrices::One(a) => vec![a],
+            PackedMatrices::Two(a, b) => vec![a, b],
+            PackedMatrices::Three(a, b, c) => vec![a, b, c],
+        };
+        let matrices: Vec<PackedMatrix<'_>> = bytes
+            .iter()
+            .zip(&call.shapes)
+            .map(|(bytes, shape)| packed(bytes, shape))
+            .collect();
+        let stride: usize = call.shapes.iter().map(|shape| shape.width).sum();
+        let (input, gain, is_gated) = match input {
+            PackedInput::Plain(input) => (input, None, false),
+            PackedInput::Normed(input, gain) => (input, Some(gain), false),
+            PackedInput::Gated(input) => (input, None, true),
+        };
+        let prologue = match &gain {
+            Some(gain) => Prologue::RmsNorm {
+                gain: floats(gain),
+                epsilon: call.epsilon,
+            },
+            None if is_gated => Prologue::SiluMul,
+            None => Prologue::None,
+        };
+        let input = input.to_contiguous();
+        let rows = input.shape()[0];
+        let mut out = vec![0.0; rows * stride];
+        kernels.packed_linear(floats(&input), &prologue, &matrices, &mut out);
         tensor(out, [rows, stride])
     }
 
@@ -283,6 +440,19 @@ fn stored(tensor: &FlexTensor) -> Matrix<'_> {
         DType::F16 => Matrix::F16(tensor.as_slice::<f16>().expect("contiguous weights")),
         _ => Matrix::F32(tensor.as_slice::<f32>().expect("contiguous weights")),
     }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "packed weights are made with the length of their shape"
+)]
+fn packed<'a>(bytes: &'a FlexTensor, shape: &PackedShape) -> PackedMatrix<'a> {
+    let PackedShape {
+        format,
+        width,
+        inner,
+    } = *shape;
+    PackedMatrix::new(format, bytes.bytes(), width, inner).expect("packed bytes fit their shape")
 }
 
 fn tensor(values: Vec<f32>, dims: [usize; 2]) -> FlexTensor {

@@ -19,6 +19,7 @@ use crate::kernels::Kernels;
 use crate::ops::Ops;
 use crate::rope::RotaryTable;
 use crate::session::{Session, SessionConfig, SessionId, session_bytes};
+use crate::weights::Loader;
 use burn::tensor::Device;
 use std::collections::BTreeMap;
 use talkoot_protocol::model::{ArithmeticId, DType, LayerRange};
@@ -144,6 +145,8 @@ pub struct Shard {
     range: LayerRange,
     options: ShardOptions,
     model: FamilyModel,
+    weight_bytes: u64,
+    arithmetic: ArithmeticId,
     rotary: RotaryTable,
     ops: Ops,
     device: Device,
@@ -167,8 +170,12 @@ impl Shard {
             return Err(ShardError::Range { asked: range, held });
         }
         let head_dim = config.shape.head_dim as usize;
+        let mut loader = Loader::new(checkpoint, options.backend);
+        let model = FamilyModel::load(&mut loader, range)?;
         Ok(Self {
-            model: FamilyModel::load(checkpoint, range)?,
+            model,
+            weight_bytes: loader.bytes(),
+            arithmetic: options.backend.arithmetic(checkpoint.packed_format()),
             rotary: RotaryTable::new(&config.settings.rope, head_dim),
             ops: Ops {
                 backend: options.backend,
@@ -198,13 +205,13 @@ impl Shard {
     /// The arithmetic this shard computes with.
     #[must_use]
     pub const fn arithmetic(&self) -> ArithmeticId {
-        self.options.backend.arithmetic()
+        self.arithmetic
     }
 
     /// Bytes of the weights held.
     #[must_use]
-    pub fn weight_bytes(&self) -> u64 {
-        self.model.weight_bytes()
+    pub const fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
     }
 
     /// Bytes of the caches of all open sessions.

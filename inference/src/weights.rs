@@ -1,13 +1,19 @@
 //! Tensor bytes of a checkpoint -> burn tensors.
 //!
 //! A matrix whose bytes lie aligned in the file is used where it lies; others
-//! are copied once. Nothing is converted but the small norm vectors.
+//! are copied once. Nothing is converted but the small norm vectors, unless the
+//! checkpoint is used in a packed format.
 
+use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError, TensorBytes};
 use crate::families::TensorSpec;
+use crate::ops::{PackedShape, PackedWeight, Weight};
+use crate::packing;
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{AllocationProperty, Bytes, DType, FloatDType, Shape, Tensor};
+use burn::tensor::{
+    AllocationProperty, Bytes, DType, Device, FloatDType, Shape, Tensor, TensorData,
+};
 use talkoot_protocol::model;
 
 #[cfg(target_endian = "big")]
@@ -21,15 +27,22 @@ const ALIGNMENT_BYTES: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
+    backend: Backend,
     bytes: u64,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) const fn new(checkpoint: &'a Checkpoint) -> Self {
+    pub(crate) const fn new(checkpoint: &'a Checkpoint, backend: Backend) -> Self {
         Self {
             checkpoint,
+            backend,
             bytes: 0,
         }
+    }
+
+    /// Where the tensors are.
+    pub(crate) const fn checkpoint(&self) -> &'a Checkpoint {
+        self.checkpoint
     }
 
     /// Bytes loaded so far.
@@ -37,8 +50,48 @@ impl<'a> Loader<'a> {
         self.bytes
     }
 
+    /// Whether matrices of products are converted, and so another memory than
+    /// what is stored.
+    pub(crate) const fn packs(&self) -> bool {
+        self.checkpoint.packed_format().is_some()
+    }
+
+    /// A matrix of products: packed if the checkpoint is used packed. Stock burn
+    /// operations get the packed values as plain floats.
+    pub(crate) fn matrix(&mut self, spec: &TensorSpec) -> Result<Weight, CheckpointError> {
+        let Some(format) = self.checkpoint.packed_format() else {
+            return Ok(Weight::Stored(self.stored(spec)?));
+        };
+        let (width, inner) = (spec.dims[0], spec.dims[1]);
+        let bytes = packing::pack(&self.checkpoint.tensor(spec)?, format).map_err(|error| {
+            CheckpointError::Tensor {
+                name: spec.name.clone(),
+                reason: error.to_string(),
+            }
+        })?;
+        let shape = PackedShape {
+            format,
+            width,
+            inner,
+        };
+        if self.backend == Backend::Burn {
+            let values = packing::unpack(&bytes, &shape);
+            self.bytes += values.len() as u64 * 4;
+            let values = TensorData::new(values, [width, inner]);
+            return Ok(Weight::Stored(Tensor::from_data(values, &Device::flex())));
+        }
+        self.bytes += bytes.len() as u64;
+        let layout = Layout::contiguous(Shape::new([bytes.len()]));
+        let bytes = Bytes::from_shared(bytes, AllocationProperty::Other);
+        let bytes = FlexTensor::new(bytes, layout, DType::U8);
+        Ok(Weight::Packed(PackedWeight {
+            bytes: Tensor::from_primitive::<Flex>(bytes),
+            shape,
+        }))
+    }
+
     /// A matrix in its stored number format.
-    pub(crate) fn matrix(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
+    pub(crate) fn stored(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
         self.load::<2>(spec)
     }
 

@@ -1,6 +1,8 @@
 //! Packed matrices: what a format holds, and linears that give the same bits
 //! on every instruction set, thread count and row count.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use proptest::prelude::*;
 use talkoot_inference::kernels::{
     BLOCK, GROUP_ROWS, InstructionSet, Kernels, PackedFormat, PackedMatrix, Prologue,

@@ -14,6 +14,7 @@ use common::{
     bits, fixture, load_cut, logits_of, open_all, range, reference_models, references, whole,
 };
 use std::path::Path;
+use talkoot_inference::kernels::PackedFormat;
 use talkoot_inference::{
     Backend, ChatMessage, Checkpoint, GenerateOptions, SessionConfig, SessionId, Shard,
     ShardOptions, StepInput, StepItem, StepOutput, TokenSampler, Wanted, generate,
@@ -22,6 +23,21 @@ use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::model::DType;
 
 const DTYPES: [DType; 2] = [DType::F32, DType::Bf16];
+/// As stored, and packed.
+const FORMATS: [Option<PackedFormat>; 4] = [
+    None,
+    Some(PackedFormat::Bf16),
+    Some(PackedFormat::Q8_0),
+    Some(PackedFormat::Q4_0),
+];
+
+fn open(path: &Path, format: Option<PackedFormat>) -> Checkpoint {
+    let checkpoint = Checkpoint::open(path).unwrap();
+    match format {
+        Some(format) => checkpoint.packed_as(format),
+        None => checkpoint,
+    }
+}
 
 fn ids_of(model: &Path) -> Vec<u32> {
     let reference = references(model)
@@ -33,10 +49,14 @@ fn ids_of(model: &Path) -> Vec<u32> {
 
 #[test]
 fn cut_at_every_boundary_and_into_four_equals_whole() {
-    for path in reference_models() {
-        let checkpoint = Checkpoint::open(&path).unwrap();
+    let models = reference_models();
+    for (path, format) in models
+        .iter()
+        .flat_map(|path| FORMATS.map(|format| (path, format)))
+    {
+        let checkpoint = open(path, format);
         let layers = checkpoint.config().shape.layers;
-        let ids = ids_of(&path);
+        let ids = ids_of(path);
         let options = ShardOptions::default();
         let mut cuts: Vec<Vec<u32>> = (1..layers).map(|cut| vec![0, cut, layers]).collect();
         cuts.push(vec![0, 1, layers / 2, layers - 1, layers]);
@@ -47,7 +67,11 @@ fn cut_at_every_boundary_and_into_four_equals_whole() {
             for cut in &cuts {
                 let mut shards = load_cut(&checkpoint, cut, &options);
                 let got = bits(&logits_of(&mut shards, &ids, &[5, 1], dtype));
-                assert!(got == expected, "{} {cut:?} {dtype}", path.display());
+                assert!(
+                    got == expected,
+                    "{} {format:?} {cut:?} {dtype}",
+                    path.display()
+                );
             }
         }
     }
@@ -73,11 +97,43 @@ fn stock_burn_cut_equals_whole_for_equal_chunks() {
     assert!(run(&[0, 4]) == run(&[0, 1, 3, 4]));
 }
 
+/// Stock burn operations run the packed values in plain floats, so they differ
+/// from the kernels by the rounding of activations alone.
+#[test]
+fn packed_kernels_are_close_to_stock_burn_on_the_same_values() {
+    let path = fixture("stories260k");
+    let ids = ids_of(&path);
+    for (format, tolerance) in [
+        (PackedFormat::Bf16, 0.004),
+        (PackedFormat::Q8_0, 0.016),
+        (PackedFormat::Q4_0, 0.016),
+    ] {
+        let checkpoint = open(&path, Some(format));
+        let run = |backend| {
+            let options = ShardOptions {
+                backend,
+                ..ShardOptions::default()
+            };
+            let mut shards = load_cut(&checkpoint, &whole(&checkpoint), &options);
+            logits_of(&mut shards, &ids, &[ids.len()], DType::F32)
+        };
+        let (kernels, burn) = (run(Backend::Kernels), run(Backend::Burn));
+        let size = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let differences: Vec<f32> = kernels.iter().zip(&burn).map(|(a, b)| a - b).collect();
+        let error = size(&differences) / size(&burn);
+        println!("{format:?}: {error}");
+        assert!(error > 0.0 && error < tolerance, "{format:?}: {error}");
+    }
+}
+
 #[test]
 fn chunks_do_not_change_a_bit() {
-    for name in ["tiny", "stories260k"] {
+    for (name, format) in ["tiny", "stories260k"]
+        .into_iter()
+        .flat_map(|name| FORMATS.map(|format| (name, format)))
+    {
         let path = fixture(name);
-        let checkpoint = Checkpoint::open(&path).unwrap();
+        let checkpoint = open(&path, format);
         let vocabulary = checkpoint.config().shape.vocabulary;
         let ids: Vec<u32> = (0..150).map(|i| (i * 37 + 11) % vocabulary).collect();
         let mut shards = load_cut(&checkpoint, &whole(&checkpoint), &ShardOptions::default());
@@ -85,7 +141,7 @@ fn chunks_do_not_change_a_bit() {
             let expected = bits(&logits_of(&mut shards, &ids, &[ids.len()], dtype));
             for chunks in [&[1][..], &[2], &[3, 1], &[17], &[64, 65], &[149, 1]] {
                 let got = bits(&logits_of(&mut shards, &ids, chunks, dtype));
-                assert!(got == expected, "{name} {chunks:?} {dtype}");
+                assert!(got == expected, "{name} {format:?} {chunks:?} {dtype}");
             }
         }
     }
@@ -94,25 +150,31 @@ fn chunks_do_not_change_a_bit() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let path = fixture("stories260k");
-    let checkpoint = Checkpoint::open(&path).unwrap();
     let ids = ids_of(&path);
-    let run = |threads| {
-        let options = ShardOptions {
-            threads,
-            ..ShardOptions::default()
+    for format in FORMATS {
+        let checkpoint = open(&path, format);
+        let run = |threads| {
+            let options = ShardOptions {
+                threads,
+                ..ShardOptions::default()
+            };
+            let mut shards = load_cut(&checkpoint, &whole(&checkpoint), &options);
+            bits(&logits_of(&mut shards, &ids, &[ids.len()], DType::F32))
         };
-        let mut shards = load_cut(&checkpoint, &whole(&checkpoint), &options);
-        bits(&logits_of(&mut shards, &ids, &[ids.len()], DType::F32))
-    };
-    assert!(run(1) == run(3));
+        assert!(run(1) == run(3), "{format:?}");
+    }
 }
 
 /// One whole shard steps sessions of different lengths, row counts, ranges and
 /// formats together; each gives what it gives alone.
 #[test]
 fn batching_does_not_change_a_bit() {
-    let path = fixture("stories260k");
-    let checkpoint = Checkpoint::open(&path).unwrap();
+    for format in FORMATS {
+        check_batching(&open(&fixture("stories260k"), format));
+    }
+}
+
+fn check_batching(checkpoint: &Checkpoint) {
     let layers = checkpoint.config().shape.layers;
     let options = ShardOptions::default();
     let prompts: Vec<Vec<u32>> = [9_usize, 1, 4, 30]
@@ -127,13 +189,13 @@ fn batching_does_not_change_a_bit() {
     let dtypes = [DType::F32, DType::F32, DType::Bf16, DType::F32];
     let expected: Vec<Vec<u32>> = (0..4)
         .map(|i| {
-            let mut shards = load_cut(&checkpoint, &[0, layers], &options);
+            let mut shards = load_cut(checkpoint, &[0, layers], &options);
             let ids = [prompts[i].as_slice(), &[next[i]]].concat();
             bits(&logits_of(&mut shards, &ids, &[ids.len()], dtypes[i]))
         })
         .collect();
 
-    let mut shard = Shard::load(&checkpoint, range(0, layers), &options).unwrap();
+    let mut shard = Shard::load(checkpoint, range(0, layers), &options).unwrap();
     for (i, hidden_dtype) in dtypes.into_iter().enumerate() {
         let config = SessionConfig {
             range: range(0, layers),

@@ -6,9 +6,9 @@
 //! the shard's business.
 
 use super::{LayerCaches, StepContext, TensorSpec};
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::CheckpointError;
 use crate::config::ModelConfig;
-use crate::ops::Ops;
+use crate::ops::{Before, Ops, Weight};
 use crate::weights::Loader;
 use burn::module::Module;
 use burn::tensor::{FloatDType, Int, Tensor, TensorData};
@@ -139,14 +139,14 @@ pub(super) fn tensors(
 #[derive(Module, Debug)]
 struct LlamaLayer {
     input_norm: Tensor<1>,
-    query: Tensor<2>,
-    key: Tensor<2>,
-    value: Tensor<2>,
-    output: Tensor<2>,
+    query: Weight,
+    key: Weight,
+    value: Weight,
+    output: Weight,
     post_norm: Tensor<1>,
-    gate: Tensor<2>,
-    up: Tensor<2>,
-    down: Tensor<2>,
+    gate: Weight,
+    up: Weight,
+    down: Weight,
 }
 
 impl LlamaLayer {
@@ -172,13 +172,20 @@ impl LlamaLayer {
         epsilon: f32,
     ) -> Tensor<2> {
         let ops = &context.ops;
-        let normed = ops.rms_norm(hidden.clone(), &self.input_norm, epsilon);
-        let qkv = ops.linear(normed, &[&self.query, &self.key, &self.value]);
+        let norm = |gain| Before::Norm { gain, epsilon };
+        let qkv = ops.linear(
+            hidden.clone(),
+            norm(&self.input_norm),
+            &[&self.query, &self.key, &self.value],
+        );
         let attended = attend(&qkv, context, caches);
-        let hidden = hidden + ops.linear(attended, &[&self.output]);
-        let normed = ops.rms_norm(hidden.clone(), &self.post_norm, epsilon);
-        let gated = ops.silu_mul(ops.linear(normed, &[&self.gate, &self.up]));
-        hidden + ops.linear(gated, &[&self.down])
+        let hidden = hidden + ops.linear(attended, Before::Nothing, &[&self.output]);
+        let gate_up = ops.linear(
+            hidden.clone(),
+            norm(&self.post_norm),
+            &[&self.gate, &self.up],
+        );
+        hidden + ops.linear(gate_up, Before::SiluMul, &[&self.down])
     }
 }
 
@@ -211,47 +218,45 @@ pub(crate) struct Llama {
     layers: Vec<LlamaLayer>,
     embedding: Option<Tensor<2>>,
     norm: Option<Tensor<1>>,
-    head: Option<Tensor<2>>,
+    head: Option<Weight>,
     #[module(skip)]
     first_layer: u32,
     #[module(skip)]
     epsilon: f32,
-    #[module(skip)]
-    weight_bytes: u64,
 }
 
 impl Llama {
     pub(super) fn load(
-        checkpoint: &Checkpoint,
+        loader: &mut Loader<'_>,
         range: LayerRange,
     ) -> Result<Self, CheckpointError> {
-        let config = checkpoint.config();
+        let config = loader.checkpoint().config();
         let sizes = Sizes::of(config);
         let (first, last) = (range.is_first(), range.is_last(config.shape.layers));
-        let mut loader = Loader::new(checkpoint);
         let layers = (range.start()..range.end())
-            .map(|layer| LlamaLayer::load(&mut loader, &LayerSpecs::new(&sizes, layer)))
+            .map(|layer| LlamaLayer::load(loader, &LayerSpecs::new(&sizes, layer)))
             .collect::<Result<_, _>>()?;
         let tied = config.settings.tied;
-        let embedding = (first || (last && tied))
-            .then(|| loader.matrix(&embedding_spec(&sizes)))
+        let embedding = first
+            .then(|| loader.stored(&embedding_spec(&sizes)))
             .transpose()?;
         let norm = last
             .then(|| loader.vector(&norm_spec(&sizes)))
             .transpose()?;
         let head = match &embedding {
             _ if !last => None,
-            Some(embedding) if tied => Some(embedding.clone()),
+            // The same memory where nothing is packed.
+            Some(embedding) if tied && !loader.packs() => Some(Weight::Stored(embedding.clone())),
+            _ if tied => Some(loader.matrix(&embedding_spec(&sizes))?),
             _ => Some(loader.matrix(&head_spec(&sizes))?),
         };
         Ok(Self {
             layers,
-            embedding: embedding.filter(|_| first),
+            embedding,
             norm,
             head,
             first_layer: range.start(),
             epsilon: config.settings.norm_epsilon,
-            weight_bytes: loader.bytes(),
         })
     }
 
@@ -276,10 +281,10 @@ impl Llama {
 
     pub(super) fn logits(&self, hidden: Tensor<2>, ops: &Ops) -> Option<Tensor<2>> {
         let (norm, head) = (self.norm.as_ref()?, self.head.as_ref()?);
-        Some(ops.linear(ops.rms_norm(hidden, norm, self.epsilon), &[head]))
-    }
-
-    pub(super) const fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
+        let before = Before::Norm {
+            gain: norm,
+            epsilon: self.epsilon,
+        };
+        Some(ops.linear(hidden, before, &[head]))
     }
 }
