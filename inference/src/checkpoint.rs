@@ -6,7 +6,9 @@
 //! number format against the configuration. Files may also come from memory
 //! (a model embedded in the program).
 
+pub(crate) mod cache;
 mod card;
+mod hashes;
 mod map;
 mod safetensors;
 
@@ -18,8 +20,10 @@ use crate::families::{self, TensorSpec};
 use crate::kernels::PackedFormat;
 use crate::tokenizer::TokenizerError;
 use bytes::Bytes;
+use map::WeightFile;
 use safetensors::TensorEntry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use talkoot_protocol::hash::Hash;
@@ -127,6 +131,16 @@ pub(crate) struct TensorBytes {
     pub(crate) dims: Vec<usize>,
     /// Little-endian elements, outermost dimension first.
     pub(crate) bytes: Bytes,
+    file: WeightFile,
+    start: usize,
+}
+
+impl TensorBytes {
+    /// Gives the memory of `range` of the bytes back until they are read again.
+    pub(crate) fn let_go(&self, range: Range<usize>) {
+        self.file
+            .let_go(self.start + range.start..self.start + range.end);
+    }
 }
 
 /// An opened checkpoint.
@@ -136,11 +150,12 @@ pub struct Checkpoint {
     asker_config: AskerConfig,
     tokenizer: Bytes,
     template: Option<String>,
-    weights: BTreeMap<String, Bytes>,
+    weights: BTreeMap<String, WeightFile>,
     tensors: BTreeMap<String, Located>,
     matrix_dtype: DType,
     packed_format: Option<PackedFormat>,
     list: OnceLock<(Vec<TensorRecord>, Hash)>,
+    cache: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -188,19 +203,18 @@ impl Source<'_> {
             })
     }
 
-    fn weights(&self, file: &str) -> Result<Bytes, CheckpointError> {
+    fn weights(&self, file: &str) -> Result<WeightFile, CheckpointError> {
         match self {
-            Self::Files(files) => {
-                files
-                    .get(file)
-                    .cloned()
-                    .ok_or_else(|| CheckpointError::MissingFile {
-                        file: file.to_owned(),
-                    })
-            }
+            Self::Files(files) => files
+                .get(file)
+                .cloned()
+                .map(WeightFile::from)
+                .ok_or_else(|| CheckpointError::MissingFile {
+                    file: file.to_owned(),
+                }),
             Self::Directory(directory) => {
                 let path = directory.join(file);
-                map::map_file(&path).map_err(|source| CheckpointError::Io { path, source })
+                WeightFile::map(&path).map_err(|source| CheckpointError::Io { path, source })
             }
         }
     }
@@ -263,7 +277,16 @@ impl Checkpoint {
             matrix_dtype,
             packed_format: None,
             list: OnceLock::new(),
+            cache: None,
         })
+    }
+
+    /// Keeps what is costly to make (hashes, packed matrices) in files below
+    /// `directory`. Nothing but time depends on them.
+    #[must_use]
+    pub fn cached_in(mut self, directory: &Path) -> Self {
+        self.cache = Some(directory.to_owned());
+        self
     }
 
     /// The validated configuration.
@@ -322,11 +345,13 @@ impl Checkpoint {
         };
         let located = self.tensors.get(&spec.name).ok_or_else(missing)?;
         let file = self.weights.get(&located.file).ok_or_else(missing)?;
-        let bytes = file.slice(located.entry.range.clone());
+        let bytes = file.bytes().slice(located.entry.range.clone());
         Ok(TensorBytes {
             dtype,
             dims: spec.dims.clone(),
             bytes,
+            file: file.clone(),
+            start: located.entry.range.start,
         })
     }
 }
@@ -338,7 +363,7 @@ fn utf8(file: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
     })
 }
 
-type Weights = (BTreeMap<String, Bytes>, BTreeMap<String, Located>);
+type Weights = (BTreeMap<String, WeightFile>, BTreeMap<String, Located>);
 
 fn read_weights(source: &Source<'_>) -> Result<Weights, CheckpointError> {
     let files: BTreeSet<String> = if source.has(INDEX) && !source.has(WEIGHTS) {
@@ -372,8 +397,8 @@ fn read_weights(source: &Source<'_>) -> Result<Weights, CheckpointError> {
                 reason: format!("{file:?} is no name of a weight file"),
             });
         }
-        let bytes = source.weights(&file)?;
-        for (name, entry) in safetensors::read_header(&file, &bytes)? {
+        let content = source.weights(&file)?;
+        for (name, entry) in safetensors::read_header(&file, content.bytes())? {
             let located = Located {
                 file: file.clone(),
                 entry,
@@ -385,7 +410,7 @@ fn read_weights(source: &Source<'_>) -> Result<Weights, CheckpointError> {
                 ));
             }
         }
-        weights.insert(file, bytes);
+        weights.insert(file, content);
     }
     Ok((weights, tensors))
 }

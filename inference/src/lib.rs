@@ -18,6 +18,7 @@ mod generate;
 pub mod kernels;
 mod ops;
 mod packing;
+mod progress;
 mod rope;
 mod sampler;
 mod session;
@@ -37,6 +38,7 @@ pub use config::{ConfigError, ModelConfig, ModelSettings, RopeConfig, RopeScalin
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,
 };
+pub use progress::{LoadEvent, LoadObserver};
 pub use sampler::{Sampled, Sampler, TokenLogprob, TokenSampler};
 pub use session::{SessionConfig, SessionId, session_bytes};
 pub use shard::{Shard, ShardError, ShardOptions, StepInput, StepItem, StepOutput, Wanted};

@@ -101,7 +101,9 @@ impl<'a> Loader<'a> {
     }
 
     fn load<const D: usize>(&mut self, spec: &TensorSpec) -> Result<Tensor<D>, CheckpointError> {
-        let TensorBytes { dtype, dims, bytes } = self.checkpoint.tensor(spec)?;
+        let TensorBytes {
+            dtype, dims, bytes, ..
+        } = self.checkpoint.tensor(spec)?;
         self.bytes += bytes.len() as u64;
         let dtype = match dtype {
             model::DType::F32 => DType::F32,

@@ -12,7 +12,8 @@ mod common;
 use common::{files, fixture, from_files, logits_of, range, whole};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
-use talkoot_inference::{Checkpoint, CheckpointError, ConfigError, Shard, ShardOptions};
+use std::sync::atomic::{AtomicU64, Ordering};
+use talkoot_inference::{Checkpoint, CheckpointError, ConfigError, LoadEvent, Shard, ShardOptions};
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::model::DType;
 
@@ -352,4 +353,81 @@ fn the_tensor_list_names_every_weight_once() {
         (card.config, card.tokenizer),
         (other.config, other.tokenizer)
     );
+}
+
+/// A copy of the small model, and a folder for its cache.
+fn on_disk() -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&fixture("tiny")) {
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    let cache = directory.path().join("cache");
+    (directory, cache)
+}
+
+/// Bytes that had to be hashed.
+fn hashed(checkpoint: &Checkpoint, threads: usize) -> u64 {
+    let most = AtomicU64::new(0);
+    let observer = |event: LoadEvent<'_>| match event {
+        LoadEvent::Hashed {
+            done_bytes,
+            total_bytes,
+        } => {
+            assert!(done_bytes <= total_bytes);
+            most.fetch_max(done_bytes, Ordering::Relaxed);
+        }
+        other => panic!("{other:?}"),
+    };
+    checkpoint.hash_tensors(threads, &observer).unwrap();
+    most.into_inner()
+}
+
+#[test]
+fn hashes_are_remembered_until_the_file_changes() {
+    let (directory, cache) = on_disk();
+    let open = || {
+        Checkpoint::open(directory.path())
+            .unwrap()
+            .cached_in(&cache)
+    };
+    let expected = Checkpoint::open(&fixture("tiny")).unwrap();
+    let card = expected.card("x").unwrap();
+    for (threads, bytes) in [(3, card.weight_bytes), (1, 0)] {
+        let checkpoint = open();
+        assert_eq!(hashed(&checkpoint, threads), bytes);
+        assert_eq!(checkpoint.card("x").unwrap(), card);
+    }
+    // Another file under the same name, with the same length.
+    let path = directory.path().join(WEIGHTS);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let changed = open();
+    assert_eq!(hashed(&changed, 2), card.weight_bytes);
+    assert_ne!(changed.card("x").unwrap().tensors, card.tensors);
+    // A record that is no record counts for nothing.
+    for entry in std::fs::read_dir(cache.join("hashes")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "{}").unwrap();
+    }
+    assert_eq!(hashed(&open(), 2), card.weight_bytes);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_said_and_not_needed() {
+    let (directory, cache) = on_disk();
+    std::fs::write(&cache, "a file where a folder should be").unwrap();
+    let checkpoint = Checkpoint::open(directory.path())
+        .unwrap()
+        .cached_in(&cache);
+    let refused = AtomicU64::new(0);
+    let observer = |event: LoadEvent<'_>| {
+        if let LoadEvent::CacheRefused { path, .. } = event {
+            assert!(path.starts_with(&cache));
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    checkpoint.hash_tensors(2, &observer).unwrap();
+    assert_eq!(refused.into_inner(), 1);
+    checkpoint.card("x").unwrap();
 }

@@ -2,10 +2,12 @@
 //!
 //! The tensor list holds what the family needs, sorted by name, so two
 //! checkpoints with equal weights have equal lists however their files are cut.
-//! Computing it reads every weight byte once.
+//! Computing it reads every weight byte once, or a record of an earlier reading
+//! (`hashes`).
 
 use super::{Checkpoint, CheckpointError};
 use crate::families;
+use crate::progress::{LoadObserver, unobserved};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -28,7 +30,8 @@ pub struct TensorRecord {
 }
 
 impl Checkpoint {
-    /// The list of tensors, sorted by name. The first call reads all weights.
+    /// The list of tensors, sorted by name. The first call reads all weights,
+    /// unless [`Self::hash_tensors`] did.
     ///
     /// # Errors
     /// [`CheckpointError`] naming the tensor.
@@ -36,31 +39,57 @@ impl Checkpoint {
         Ok(&self.tensor_list_and_hash()?.0)
     }
 
+    /// Hashes all weights for [`Self::card`] on so many threads, or takes the
+    /// hashes from the cache if the files have not changed. Says how far it is.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] naming the tensor.
+    pub fn hash_tensors(
+        &self,
+        threads: usize,
+        observer: LoadObserver<'_>,
+    ) -> Result<(), CheckpointError> {
+        if self.list.get().is_none() {
+            let list = self.compose_list(&self.tensor_hashes(threads, observer)?)?;
+            // Another thread may have been faster, with the same list.
+            drop(self.list.set(list));
+        }
+        Ok(())
+    }
+
     fn tensor_list_and_hash(&self) -> Result<&(Vec<TensorRecord>, Hash), CheckpointError> {
         if let Some(list) = self.list.get() {
             return Ok(list);
         }
+        let list = self.compose_list(&self.tensor_hashes(1, &unobserved)?)?;
+        Ok(self.list.get_or_init(|| list))
+    }
+
+    fn compose_list(
+        &self,
+        hashes: &BTreeMap<String, Hash>,
+    ) -> Result<(Vec<TensorRecord>, Hash), CheckpointError> {
         let mut records = families::tensors(&self.config, self.config.layers())
             .map(|spec| {
                 let tensor = self.tensor(&spec)?;
-                let dims = tensor
-                    .dims
-                    .iter()
-                    .map(|&dim| u32::try_from(dim))
-                    .collect::<Result<_, _>>();
+                let dims = tensor.dims.iter().map(|&dim| u32::try_from(dim));
+                let dims: Result<_, _> = dims.collect();
+                let missing = || CheckpointError::MissingTensor {
+                    name: spec.name.clone(),
+                };
                 Ok(TensorRecord {
                     dtype: tensor.dtype,
                     dims: dims.map_err(|_| {
                         CheckpointError::tensor(&spec.name, "a dimension above 2^32".to_owned())
                     })?,
-                    hash: Hash::of_blob(&tensor.bytes),
+                    hash: *hashes.get(&spec.name).ok_or_else(missing)?,
                     name: spec.name,
                 })
             })
             .collect::<Result<Vec<_>, CheckpointError>>()?;
         records.sort_by(|a, b| a.name.cmp(&b.name));
         let hash = Hash::of_blob(&codec::encode(&records));
-        Ok(self.list.get_or_init(|| (records, hash)))
+        Ok((records, hash))
     }
 
     /// The card of this model under `name`. The first call reads all weights.

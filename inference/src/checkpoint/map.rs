@@ -1,4 +1,5 @@
-//! Opens a weight file as memory, without reading it.
+//! Opens a weight file as memory, without reading it, and lets go of what was
+//! read.
 //!
 //! The only `unsafe` outside the kernels. A mapped file that another program
 //! truncates or rewrites while we hold it breaks Rust's rule that shared bytes
@@ -11,18 +12,86 @@
 )]
 
 use bytes::Bytes;
-use std::fs::File;
+use memmap2::Mmap;
+use std::fs::{File, Metadata};
 use std::io;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Maps `path` read-only.
-pub(super) fn map_file(path: &Path) -> io::Result<Bytes> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(Bytes::new());
+/// The content of one weight file. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct WeightFile {
+    bytes: Bytes,
+    map: Option<Arc<Mmap>>,
+    origin: Option<Arc<(PathBuf, Metadata)>>,
+}
+
+/// A map as the owner of [`Bytes`].
+struct Mapped(Arc<Mmap>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
-    // SAFETY: the map is read-only and private to this process's view; the
-    // file is a weight file that nobody rewrites in place (module text).
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    Ok(Bytes::from_owner(map))
+}
+
+impl WeightFile {
+    /// Maps `path` read-only.
+    pub(super) fn map(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.len() == 0 {
+            return Ok(Self::from(Bytes::new()));
+        }
+        // SAFETY: the map is read-only and private to this process's view; the
+        // file is a weight file that nobody rewrites in place (module text).
+        let map = Arc::new(unsafe { Mmap::map(&file)? });
+        Ok(Self {
+            bytes: Bytes::from_owner(Mapped(Arc::clone(&map))),
+            map: Some(map),
+            origin: Some(Arc::new((path.to_owned(), metadata))),
+        })
+    }
+
+    /// What the file holds.
+    pub(super) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Where it lies and what the system said of it when it was opened; `None`
+    /// for files in memory.
+    pub(super) fn origin(&self) -> Option<(&Path, &Metadata)> {
+        let (path, metadata) = &**self.origin.as_ref()?;
+        Some((path, metadata))
+    }
+
+    /// Gives the pages of `range` back to the system, which reads them again
+    /// when they are touched. Nothing for files in memory.
+    pub(super) fn let_go(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Some(map) = &self.map {
+            // SAFETY: pages of a read-only file map were never written by us,
+            // so what comes back when they are touched again is the file's
+            // content, the same bytes as before (module text). A wish: refused,
+            // the pages only stay.
+            drop(unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    range.start,
+                    range.len(),
+                )
+            });
+        }
+    }
+}
+
+impl From<Bytes> for WeightFile {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            map: None,
+            origin: None,
+        }
+    }
 }
