@@ -1646,6 +1646,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--save-every", type=int, default=200, help="steps between exports")
     p.add_argument("--eval-prompts", type=int, default=300, help="held-out requests to answer at the end")
     p.add_argument("--show", type=int, default=0, metavar="N", help="print N composed conversations and stop")
+    p.add_argument("--show-held-out", type=int, default=0, metavar="N",
+                   help="compose N conversations of held-out combinations, print those that fit a line, and stop")
     return p
 
 
@@ -1655,6 +1657,10 @@ def main() -> None:
     if args.show:
         rng = random.Random(args.seed)
         print("\n\n".join(render(conversation(rng)) for _ in range(args.show)))
+        return
+    if args.show_held_out:
+        texts = [render(chat) for chat, _, _ in held_out_chats(args.seed, args.show_held_out)]
+        print("\n".join(text for text in texts if "\n" not in text))
         return
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
