@@ -12,9 +12,13 @@
 //!   bytes. A block with a value that is not finite gets the scale NaN, which
 //!   every output of the row then is.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::packed::{BLOCK, PackedFormat, to_bf16};
 use super::pool::{Pool, Shares};
 use super::{InstructionSet, variants};
+use std::ops::Range;
 
 /// Rows of a panel at most: the rows of the widest tile of registers.
 pub(super) const PANEL_ROWS: usize = 6;
@@ -72,14 +76,16 @@ impl Activations {
         let mut words = vec![0; rows * row_words];
         let shares = Shares::new(&mut words);
         pool.run(rows.div_ceil(PANEL_ROWS), &|panel| {
-            let first = panel * PANEL_ROWS;
-            let count = PANEL_ROWS.min(rows - first);
+            let rows = panel_rows(rows, panel);
+            let count = rows.len();
             #[expect(unsafe_code, reason = "parts write their own panels")]
             // SAFETY: panels are disjoint and each is written by one part.
-            let words = unsafe { shares.slice(first * row_words..(first + count) * row_words) };
+            let words = unsafe { shares.slice(rows.start * row_words..rows.end * row_words) };
             let mut scratch = vec![0.0; inner.next_multiple_of(format.chunk())];
-            for row in 0..count {
-                let input = &input[(first + row) * width..(first + row + 1) * width];
+            for (row, input) in input[rows.start * width..rows.end * width]
+                .chunks_exact(width)
+                .enumerate()
+            {
                 let elements = &mut scratch[..inner];
                 match *prologue {
                     Prologue::None => elements.copy_from_slice(input),
@@ -88,7 +94,7 @@ impl Activations {
                     }
                     Prologue::SiluMul => variants::silu_mul(set, input, inner, elements),
                 }
-                variants::convert_row(set, format, &scratch, words, (row, count));
+                convert_row(set, format, &scratch, words, (row, count));
             }
         });
         Self {
@@ -108,13 +114,19 @@ impl Activations {
         self.rows
     }
 
-    /// The words of a panel, and how many rows lie interleaved in them.
-    pub(super) fn panel(&self, panel: usize) -> (&[u32], usize) {
-        let first = panel * PANEL_ROWS;
-        let count = PANEL_ROWS.min(self.rows - first);
-        let words = &self.words[first * self.row_words..(first + count) * self.row_words];
-        (words, count)
+    /// The rows of a panel and their interleaved words.
+    pub(super) fn panel(&self, panel: usize) -> (Range<usize>, &[u32]) {
+        let rows = panel_rows(self.rows, panel);
+        let words = rows.start * self.row_words..rows.end * self.row_words;
+        (rows, &self.words[words])
     }
+}
+
+/// The rows of a panel: as many panels as must be, and all alike, because each
+/// reads the weights once.
+fn panel_rows(rows: usize, panel: usize) -> Range<usize> {
+    let panels = rows.div_ceil(PANEL_ROWS);
+    rows * panel / panels..rows * (panel + 1) / panels
 }
 
 /// Words of one row.
@@ -128,13 +140,23 @@ const fn row_words(format: PackedFormat, inner: usize) -> usize {
 
 /// Writes `elements`, padded to whole chunks, as row `row` of a panel of
 /// `count` rows.
-#[inline(always)]
-pub(super) fn convert_row(
+fn convert_row(
+    set: InstructionSet,
     format: PackedFormat,
     elements: &[f32],
     panel: &mut [u32],
     (row, count): (usize, usize),
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if set >= InstructionSet::Avx512 {
+        #[expect(unsafe_code, reason = "calling a function for a detected set")]
+        // SAFETY: the set was detected.
+        unsafe {
+            avx512::convert_row(format, elements, panel, (row, count));
+        }
+        return;
+    }
+    let _ = set;
     match format {
         PackedFormat::Bf16 => {
             let (pairs, _) = elements.as_chunks::<2>();
@@ -148,7 +170,17 @@ pub(super) fn convert_row(
     }
 }
 
-#[inline(always)]
+/// Scale of a block, and what its elements are multiplied by.
+fn block_scale(most: f32) -> (f32, f32) {
+    if most < BLOCK_MAGNITUDE_MIN {
+        (0.0, 0.0)
+    } else if most.is_finite() {
+        (most / 127.0, 127.0 / most)
+    } else {
+        (f32::NAN, 0.0)
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -159,26 +191,11 @@ fn convert_blocks(elements: &[f32], offset: i32, panel: &mut [u32], (row, count)
     let words = panel.chunks_exact_mut(BLOCK_WORDS * count);
     for (block, words) in blocks.iter().zip(words) {
         // Bits of magnitudes order like the magnitudes, NaN above all.
-        let most = f32::from_bits(
-            block
-                .iter()
-                .fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)),
-        );
-        let (scale, inverse) = if most < BLOCK_MAGNITUDE_MIN {
-            (0.0, 0.0)
-        } else if most.is_finite() {
-            (most / 127.0, 127.0 / most)
-        } else {
-            (f32::NAN, 0.0)
-        };
-        let mut bytes = [0_i8; BLOCK];
-        let mut sum = 0;
-        for (byte, element) in bytes.iter_mut().zip(block) {
-            // A product with zero is NaN for what is not finite; its cast is 0.
-            let value = (element * inverse).round_ties_even() as i32;
-            sum += value;
-            *byte = value as i8;
-        }
+        let bits = block.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        let (scale, inverse) = block_scale(f32::from_bits(bits.max().unwrap_or(0)));
+        // A product with zero is NaN for what is not finite; its cast is 0.
+        let bytes = block.map(|element| (element * inverse).round_ties_even() as i8);
+        let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
         words[row] = scale.to_bits();
         words[count + row] = (offset * sum) as u32;
         let (quads, _) = bytes.as_chunks::<4>();

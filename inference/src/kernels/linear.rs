@@ -139,10 +139,9 @@ fn run_part(
         let columns = (matrix.width() - first * GROUP_ROWS).min(groups * GROUP_ROWS);
         let column = part.column + first * GROUP_ROWS;
         for panel in 0..activations.panels() {
-            let (words, rows) = activations.panel(panel);
-            let row = panel * super::activations::PANEL_ROWS;
-            let from = row * stride + column;
-            let to = from + (rows - 1) * stride + columns;
+            let (rows, panel) = activations.panel(panel);
+            let from = rows.start * stride + column;
+            let to = from + (rows.len() - 1) * stride + columns;
             // SAFETY: not a slice, because between a row's columns lie those of
             // other parts; the range is checked, and no other part writes
             // columns `column..column + columns`.
@@ -157,8 +156,8 @@ fn run_part(
                 weights: &matrix.groups_from(first)[..groups * group_bytes],
                 group_bytes,
                 groups,
-                panel: words,
-                rows,
+                panel,
+                rows: rows.len(),
             };
             // SAFETY: as above: rows and columns of this panel and part only.
             unsafe { run_tile(set, &tile, output) };

@@ -9,9 +9,8 @@
     reason = "calling a function compiled for detected features"
 )]
 
-use super::packed::PackedFormat;
+use super::limits;
 use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
-use super::{activations, limits};
 
 #[cfg(target_arch = "x86_64")]
 pub(super) fn has_avx2() -> bool {
@@ -100,5 +99,4 @@ variants! {
     body::silu_mul(input: &[f32], width: usize, out: &mut [f32]);
     body::attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]);
     limits::read_streams(bytes: &[u8], sum: &mut u64);
-    activations::convert_row(format: PackedFormat, elements: &[f32], panel: &mut [u32], place: (usize, usize));
 }
