@@ -18,6 +18,7 @@ use crate::asker::{AskerConfig, AskerError, AskerModel};
 use crate::config::{ConfigError, ModelConfig};
 use crate::families::{self, TensorSpec};
 use crate::kernels::PackedFormat;
+use crate::packing;
 use crate::tokenizer::TokenizerError;
 use bytes::Bytes;
 use map::WeightFile;
@@ -99,6 +100,14 @@ pub enum CheckpointError {
         /// What is wrong.
         reason: String,
     },
+    /// There is not so much memory for packed weights.
+    #[error("no memory for {bytes} bytes of packed weights: {source}")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -114,7 +123,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    fn tensor(name: &str, reason: String) -> Self {
+    pub(crate) fn tensor(name: &str, reason: String) -> Self {
         Self::Tensor {
             name: name.to_owned(),
             reason,
@@ -295,10 +304,18 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The number format of the matrices.
+    /// The directory of the cache.
+    pub(crate) fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
+    }
+
+    /// The number format of the matrices, as they are used.
     #[must_use]
     pub const fn dtype(&self) -> DType {
-        self.matrix_dtype
+        match self.packed_format {
+            Some(format) => packing::dtype_of(format),
+            None => self.matrix_dtype,
+        }
     }
 
     /// The same checkpoint, its matrices of products used in `format`: another
@@ -331,10 +348,16 @@ impl Checkpoint {
     /// Bytes of the weights that a shard of `range` would hold.
     #[must_use]
     pub fn weight_bytes(&self, range: LayerRange) -> u64 {
-        families::tensors(&self.config, range)
+        let stored: u64 = families::stored(&self.config, range, self.packed_format.is_some())
             .filter_map(|spec| self.tensors.get(&spec.name))
             .map(|located| located.entry.range.len() as u64)
-            .sum()
+            .sum();
+        let packed: u64 = self.packed_format.map_or(0, |format| {
+            families::products(&self.config, range)
+                .map(|spec| packing::shape_of(&spec, format).bytes() as u64)
+                .sum()
+        });
+        stored + packed
     }
 
     /// One tensor. Its bytes are shared with the file, not copied.

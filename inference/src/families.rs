@@ -30,6 +30,24 @@ pub(crate) fn tensors(
     llama::tensors(config, range)
 }
 
+/// The matrices of a range that rows are multiplied with: what is packed where
+/// a checkpoint is used packed.
+pub(crate) fn products(
+    config: &ModelConfig,
+    range: LayerRange,
+) -> impl Iterator<Item = TensorSpec> + use<> {
+    llama::products(config, range)
+}
+
+/// The tensors of a range that are used as stored.
+pub(crate) fn stored(
+    config: &ModelConfig,
+    range: LayerRange,
+    is_packed: bool,
+) -> impl Iterator<Item = TensorSpec> + use<> {
+    llama::stored(config, range, is_packed)
+}
+
 /// The rows of one step: what every layer of it needs besides the rows.
 #[derive(Debug)]
 pub(crate) struct StepContext {

@@ -20,6 +20,7 @@ pub mod scalar;
 mod variants;
 
 pub use activations::Prologue;
+pub(crate) use memory::Region;
 pub use memory::huge_zeroed;
 pub use packed::{BLOCK, GROUP_ROWS, PackError, PackedFormat, PackedMatrix};
 pub use pool::Pool;
@@ -209,6 +210,11 @@ impl Kernels {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// The threads, for other work that is cut into parts.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Reads all of `bytes` as fast as these threads can and returns a sum of

@@ -16,6 +16,17 @@ pub enum LoadEvent<'a> {
         /// In all.
         total_bytes: u64,
     },
+    /// A matrix is packed.
+    Packed {
+        /// The tensor it was made of.
+        tensor: &'a str,
+        /// Whether it came from the cache.
+        is_cached: bool,
+        /// Packed bytes so far.
+        done_bytes: u64,
+        /// In all.
+        total_bytes: u64,
+    },
     /// A file of the cache did not verify; it is made anew.
     Dropped {
         /// Which file.

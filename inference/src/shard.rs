@@ -17,6 +17,8 @@ use crate::config::ModelConfig;
 use crate::families::FamilyModel;
 use crate::kernels::Kernels;
 use crate::ops::Ops;
+use crate::packing;
+use crate::progress::{LoadObserver, unobserved};
 use crate::rope::RotaryTable;
 use crate::session::{Session, SessionConfig, SessionId, session_bytes};
 use crate::weights::Loader;
@@ -164,13 +166,28 @@ impl Shard {
         range: LayerRange,
         options: &ShardOptions,
     ) -> Result<Self, ShardError> {
+        Self::load_observed(checkpoint, range, options, &unobserved)
+    }
+
+    /// The same, telling `observer` how far it is.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_observed(
+        checkpoint: &Checkpoint,
+        range: LayerRange,
+        options: &ShardOptions,
+        observer: LoadObserver<'_>,
+    ) -> Result<Self, ShardError> {
         let config = checkpoint.config().clone();
         let held = config.layers();
         if !held.covers(range) {
             return Err(ShardError::Range { asked: range, held });
         }
         let head_dim = config.shape.head_dim as usize;
-        let mut loader = Loader::new(checkpoint, options.backend);
+        let kernels = Kernels::detect(options.threads);
+        let packed = packing::pack(checkpoint, range, kernels.pool(), observer)?;
+        let mut loader = Loader::new(checkpoint, options.backend, packed);
         let model = FamilyModel::load(&mut loader, range)?;
         Ok(Self {
             model,
@@ -179,7 +196,7 @@ impl Shard {
             rotary: RotaryTable::new(&config.settings.rope, head_dim),
             ops: Ops {
                 backend: options.backend,
-                kernels: Kernels::detect(options.threads),
+                kernels,
             },
             config,
             range,

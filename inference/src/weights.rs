@@ -7,13 +7,14 @@
 use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError, TensorBytes};
 use crate::families::TensorSpec;
-use crate::ops::{PackedShape, PackedWeight, Weight};
+use crate::ops::{PackedWeight, Weight};
 use crate::packing;
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{
     AllocationProperty, Bytes, DType, Device, FloatDType, Shape, Tensor, TensorData,
 };
+use std::collections::BTreeMap;
 use talkoot_protocol::model;
 
 #[cfg(target_endian = "big")]
@@ -28,14 +29,22 @@ const ALIGNMENT_BYTES: usize = 4;
 pub(crate) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     backend: Backend,
+    packed: BTreeMap<String, bytes::Bytes>,
     bytes: u64,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) const fn new(checkpoint: &'a Checkpoint, backend: Backend) -> Self {
+    /// `packed` are the matrices of the range, where the checkpoint is used
+    /// packed.
+    pub(crate) const fn new(
+        checkpoint: &'a Checkpoint,
+        backend: Backend,
+        packed: BTreeMap<String, bytes::Bytes>,
+    ) -> Self {
         Self {
             checkpoint,
             backend,
+            packed,
             bytes: 0,
         }
     }
@@ -62,22 +71,15 @@ impl<'a> Loader<'a> {
         let Some(format) = self.checkpoint.packed_format() else {
             return Ok(Weight::Stored(self.stored(spec)?));
         };
-        let (width, inner) = (spec.dims[0], spec.dims[1]);
-        let bytes = packing::pack(&self.checkpoint.tensor(spec)?, format).map_err(|error| {
-            CheckpointError::Tensor {
-                name: spec.name.clone(),
-                reason: error.to_string(),
-            }
-        })?;
-        let shape = PackedShape {
-            format,
-            width,
-            inner,
+        let missing = || CheckpointError::MissingTensor {
+            name: spec.name.clone(),
         };
+        let bytes = self.packed.remove(&spec.name).ok_or_else(missing)?;
+        let shape = packing::shape_of(spec, format);
         if self.backend == Backend::Burn {
             let values = packing::unpack(&bytes, &shape);
             self.bytes += values.len() as u64 * 4;
-            let values = TensorData::new(values, [width, inner]);
+            let values = TensorData::new(values, [shape.width, shape.inner]);
             return Ok(Weight::Stored(Tensor::from_data(values, &Device::flex())));
         }
         self.bytes += bytes.len() as u64;

@@ -7,6 +7,8 @@
 
 use super::{Checkpoint, CheckpointError};
 use crate::families;
+use crate::kernels::{BLOCK, PackedFormat};
+use crate::packing::QUANTISER_VERSION;
 use crate::progress::{LoadObserver, unobserved};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -15,6 +17,21 @@ use talkoot_protocol::codec;
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::limits;
 use talkoot_protocol::model::{DType, ModelCard};
+
+/// Bytes of a tensor in the number format that the card names. The embedding
+/// counts like every matrix, so packing changes no price by size.
+fn nominal_bytes(record: &TensorRecord, format: Option<PackedFormat>) -> u64 {
+    let elements: u64 = record.dims.iter().map(|&dim| u64::from(dim)).product();
+    let inner = record.dims.last().map_or(1, |&dim| u64::from(dim));
+    let blocks = inner.div_ceil(BLOCK as u64) * (elements / inner.max(1));
+    match format {
+        None => elements * record.dtype.element_bytes().unwrap_or(0) as u64,
+        Some(_) if record.dims.len() < 2 => elements * 4,
+        Some(PackedFormat::Bf16) => elements * 2,
+        Some(PackedFormat::Q8_0) => blocks * 34,
+        Some(PackedFormat::Q4_0) => blocks * 18,
+    }
+}
 
 /// One line of the tensor list.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -94,22 +111,27 @@ impl Checkpoint {
 
     /// The card of this model under `name`. The first call reads all weights.
     ///
+    /// Used packed, it is another model: its name ends with the format, and its
+    /// weights are a function of the stored tensors, the format and the version
+    /// of the quantiser, which the card names.
+    ///
     /// # Errors
     /// [`CheckpointError::Card`] when a bound of the card is broken, for
     /// example by the name.
     pub fn card(&self, name: &str) -> Result<ModelCard, CheckpointError> {
         let (records, tensors) = self.tensor_list_and_hash()?;
-        let mut weight_bytes = 0_u64;
-        for record in records {
-            let elements: u64 = record.dims.iter().map(|&dim| u64::from(dim)).product();
-            weight_bytes += elements * record.dtype.element_bytes().unwrap_or(0) as u64;
-        }
+        let format = self.packed_format;
+        let bytes_of = |record| nominal_bytes(record, format);
+        let weight_bytes = records.iter().map(bytes_of).sum();
         let card = ModelCard {
-            name: name.to_owned(),
+            name: match format {
+                Some(_) => format!("{name}-{}", self.dtype()),
+                None => name.to_owned(),
+            },
             family: self.config.family.clone(),
             shape: self.config.shape,
-            dtype: self.matrix_dtype,
-            quantiser_version: 0,
+            dtype: self.dtype(),
+            quantiser_version: format.map_or(0, |_| QUANTISER_VERSION),
             settings: Hash::of_blob(self.config.settings.canonical_json().as_bytes()),
             config: Hash::of_blob(self.asker_config.to_json().as_bytes()),
             tokenizer: Hash::of_blob(&self.tokenizer),

@@ -135,6 +135,30 @@ pub(super) fn tensors(
     ends.into_iter().flatten().chain(layers)
 }
 
+/// The matrices of a range that rows are multiplied with. A tied embedding is
+/// one at the last layer.
+pub(super) fn products(
+    config: &ModelConfig,
+    range: LayerRange,
+) -> impl Iterator<Item = TensorSpec> + use<> {
+    let has_tied_head = config.settings.tied && range.is_last(config.shape.layers);
+    tensors(config, range)
+        .filter(move |spec| spec.dims.len() == 2 && (has_tied_head || spec.name != EMBEDDING))
+}
+
+/// The tensors of a range that are used as stored: all, or where matrices are
+/// packed the norms and, for the first layer, the embedding.
+pub(super) fn stored(
+    config: &ModelConfig,
+    range: LayerRange,
+    is_packed: bool,
+) -> impl Iterator<Item = TensorSpec> + use<> {
+    let is_first = range.is_first();
+    tensors(config, range).filter(move |spec| {
+        !is_packed || spec.dims.len() < 2 || (is_first && spec.name == EMBEDDING)
+    })
+}
+
 /// One block.
 #[derive(Module, Debug)]
 struct LlamaLayer {
