@@ -4,16 +4,17 @@
 //! several streams at once, because one alone does not reach the memory's
 //! speed. No clock here: the caller times the calls.
 
+use super::InstructionSet;
 use super::pool::Pool;
-use super::{InstructionSet, variants};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Streams that one thread reads at once.
 const STREAMS: usize = 8;
 /// Bytes of one look at a stream.
 const LINE_BYTES: usize = 64;
-/// Bytes that one part reads.
-const PART_BYTES: usize = 4 << 20;
+/// Bytes that one part reads: an odd number of lines for each stream, so that
+/// the streams do not fall into the same sets of a cache.
+const PART_BYTES: usize = STREAMS * LINE_BYTES * 8191;
 
 /// Reads all of `bytes` once and returns a sum of them, so that nobody can
 /// leave the reading out.
@@ -21,37 +22,54 @@ pub(super) fn read(set: InstructionSet, pool: &Pool, bytes: &[u8]) -> u64 {
     let total = AtomicU64::new(0);
     pool.run(bytes.len().div_ceil(PART_BYTES), &|part| {
         let end = bytes.len().min((part + 1) * PART_BYTES);
-        let mut sum = 0;
-        variants::read_streams(set, &bytes[part * PART_BYTES..end], &mut sum);
+        let sum = read_part(set, &bytes[part * PART_BYTES..end]);
         total.fetch_add(sum, Ordering::Relaxed);
     });
     total.into_inner()
 }
 
-#[inline(always)]
-pub(super) fn read_streams(bytes: &[u8], sum: &mut u64) {
-    let (lines, rest) = bytes.as_chunks::<LINE_BYTES>();
-    let share = lines.len() / STREAMS;
-    let (even, tail) = lines.split_at(share * STREAMS);
-    let mut lanes = [0_u64; LINE_BYTES / 8];
-    let streams: [&[[u8; LINE_BYTES]]; STREAMS] =
-        std::array::from_fn(|stream| &even[stream * share..][..share]);
-    for line in 0..share {
-        for stream in &streams {
-            add(&mut lanes, &stream[line]);
-        }
+fn read_part(set: InstructionSet, bytes: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if set >= InstructionSet::Avx512 {
+        #[expect(unsafe_code, reason = "calling a function for a detected set")]
+        // SAFETY: the set was detected.
+        return unsafe { avx512::read_streams(bytes) };
     }
-    for line in tail {
-        add(&mut lanes, line);
-    }
+    let _ = set;
+    let (words, rest) = bytes.as_chunks::<8>();
     let start = rest.iter().fold(0, |sum, &byte| sum ^ u64::from(byte));
-    *sum = lanes.iter().fold(start, |sum, lane| sum ^ lane);
+    words
+        .iter()
+        .fold(start, |sum, word| sum ^ u64::from_le_bytes(*word))
 }
 
-#[inline(always)]
-fn add(lanes: &mut [u64; LINE_BYTES / 8], line: &[u8; LINE_BYTES]) {
-    let (words, _) = line.as_chunks::<8>();
-    for (lane, word) in lanes.iter_mut().zip(words) {
-        *lane ^= u64::from_le_bytes(*word);
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{LINE_BYTES, STREAMS};
+    use std::arch::x86_64::{
+        __m512i, _mm512_loadu_si512, _mm512_reduce_add_epi64, _mm512_setzero_si512,
+        _mm512_xor_si512,
+    };
+
+    /// # Safety
+    /// The processor has AVX-512 F.
+    #[expect(unsafe_code, reason = "wide loads")]
+    #[target_feature(enable = "avx512f")]
+    #[expect(clippy::cast_sign_loss, reason = "only the bits matter")]
+    pub(super) unsafe fn read_streams(bytes: &[u8]) -> u64 {
+        let lines = bytes.len() / LINE_BYTES / STREAMS;
+        let mut sums: [__m512i; STREAMS] = [_mm512_setzero_si512(); STREAMS];
+        for line in 0..lines {
+            for (stream, sum) in sums.iter_mut().enumerate() {
+                let at = (stream * lines + line) * LINE_BYTES;
+                // SAFETY: below `lines * STREAMS` whole lines.
+                let value = unsafe { _mm512_loadu_si512(bytes.as_ptr().add(at).cast()) };
+                *sum = _mm512_xor_si512(*sum, value);
+            }
+        }
+        let sum = sums.into_iter().fold(_mm512_setzero_si512(), |sum, value| {
+            _mm512_xor_si512(sum, value)
+        });
+        _mm512_reduce_add_epi64(sum) as u64
     }
 }

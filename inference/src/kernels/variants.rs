@@ -9,7 +9,6 @@
     reason = "calling a function compiled for detected features"
 )]
 
-use super::limits;
 use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
 
 #[cfg(target_arch = "x86_64")]
@@ -98,5 +97,4 @@ variants! {
     body::rms_norm(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]);
     body::silu_mul(input: &[f32], width: usize, out: &mut [f32]);
     body::attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]);
-    limits::read_streams(bytes: &[u8], sum: &mut u64);
 }
