@@ -11,6 +11,7 @@
 
 mod activations;
 mod body;
+mod instruction_set;
 mod limits;
 pub mod linear;
 mod memory;
@@ -20,6 +21,7 @@ pub mod scalar;
 mod variants;
 
 pub use activations::Prologue;
+pub use instruction_set::InstructionSet;
 pub(crate) use memory::Region;
 pub use memory::huge_zeroed;
 pub use packed::{BLOCK, GROUP_ROWS, PackError, PackedFormat, PackedMatrix};
@@ -118,56 +120,6 @@ pub struct Columns {
     pub column: usize,
     /// Width of a whole output row.
     pub stride: usize,
-}
-
-/// Instruction sets with a body of their own, each with all before it of its
-/// architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum InstructionSet {
-    /// What the compiler may assume everywhere.
-    Baseline,
-    /// 256-bit registers.
-    Avx2,
-    /// 512-bit registers.
-    Avx512,
-    /// Products of bytes in them.
-    Avx512Vnni,
-    /// Products of brain floats in them.
-    Avx512Bf16,
-}
-
-impl InstructionSet {
-    /// All that this machine has, best last.
-    #[must_use]
-    pub fn available() -> Vec<Self> {
-        let mut sets = vec![Self::Baseline];
-        if variants::has_avx2() {
-            sets.push(Self::Avx2);
-        }
-        if variants::has_avx512() {
-            sets.push(Self::Avx512);
-        }
-        if variants::has_avx512_vnni() {
-            sets.push(Self::Avx512Vnni);
-        }
-        if variants::has_avx512_bf16() {
-            sets.push(Self::Avx512Bf16);
-        }
-        sets
-    }
-
-    /// The name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-            Self::Avx512Vnni => "avx512+vnni",
-            Self::Avx512Bf16 => "avx512+vnni+bf16",
-        }
-    }
 }
 
 /// The kernels of one instruction set and the threads that share a call.

@@ -250,3 +250,24 @@ fn packing_loses_no_element() {
         assert!(PackedMatrix::new(format, &bytes[1..], width, inner).is_none());
     }
 }
+
+/// A product of two brain floats may be too large for f32 while its sum with
+/// others is not.
+#[test]
+fn one_product_may_exceed_what_the_sum_does_not() {
+    let inner = 32;
+    let huge = 2.0_f32.powi(64);
+    let mut row = vec![0.0; inner];
+    // -2^127, then 2^128: of each pair the second comes first.
+    (row[1], row[0]) = (-(2.0_f32.powi(63)), huge);
+    let case = Case {
+        format: PackedFormat::Bf16,
+        inner,
+        width: 1,
+        bytes: unaligned(&pack(PackedFormat::Bf16, &row, inner)),
+    };
+    for kernels in all_kernels() {
+        let found = case.run(&kernels, &[huge; 32]);
+        assert_eq!(found, [2.0_f32.powi(127)], "{kernels:?}");
+    }
+}

@@ -11,6 +11,26 @@
     reason = "parts write their own columns of shared output rows"
 )]
 
+/// Calls `$body::<R, G>` over all groups, `$most` groups at a time, then one.
+#[cfg(target_arch = "x86_64")]
+macro_rules! sweep {
+    ($tile:ident, $output:ident, $body:ident, $rows:literal, $most:literal) => {{
+        let mut first = 0;
+        while $tile.groups - first >= $most {
+            // SAFETY: the caller's promises.
+            unsafe { $body::<$rows, $most>($tile, Place { first }, $output) };
+            first += $most;
+        }
+        while first < $tile.groups {
+            // SAFETY: the caller's promises.
+            unsafe { $body::<$rows, 1>($tile, Place { first }, $output) };
+            first += 1;
+        }
+    }};
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod scalar;
@@ -60,6 +80,13 @@ struct Tile<'a> {
     panel: &'a [u32],
     /// How many rows lie interleaved.
     rows: usize,
+}
+
+/// Groups `first..first + G` of a tile.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Place {
+    first: usize,
 }
 
 /// `out[r, column(m) + n] = sum over k of matrices[m][n, k] * prologue(input)[r, k]`,
@@ -174,8 +201,11 @@ unsafe fn run_tile(set: InstructionSet, tile: &Tile<'_>, output: Output) {
         let is_whole = tile.format != PackedFormat::Bf16;
         if set >= InstructionSet::Avx512Bf16 || (set >= InstructionSet::Avx512Vnni && is_whole) {
             // SAFETY: the set was detected; the output is the caller's promise.
-            unsafe { avx512::run(tile, output) };
-            return;
+            return unsafe { avx512::run(tile, output) };
+        }
+        if set >= InstructionSet::Avx2 {
+            // SAFETY: as above.
+            return unsafe { avx2::run(tile, output) };
         }
     }
     let _ = set;

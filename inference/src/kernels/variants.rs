@@ -11,50 +11,6 @@
 
 use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
 
-#[cfg(target_arch = "x86_64")]
-pub(super) fn has_avx2() -> bool {
-    std::arch::is_x86_feature_detected!("avx2")
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(super) fn has_avx512() -> bool {
-    has_avx2()
-        && std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(super) fn has_avx512_vnni() -> bool {
-    has_avx512() && std::arch::is_x86_feature_detected!("avx512vnni")
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(super) fn has_avx512_bf16() -> bool {
-    has_avx512_vnni() && std::arch::is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn has_avx2() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn has_avx512_vnni() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn has_avx512_bf16() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) fn has_avx512() -> bool {
-    false
-}
-
 /// Defines `name(set, arguments)` that runs `home::name` compiled for `set`.
 macro_rules! variants {
     ($($home:ident::$name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {$(
@@ -69,21 +25,14 @@ macro_rules! variants {
                 fn avx512($($argument: $type),*) {
                     $home::$name($($argument),*);
                 }
-                match set {
-                    InstructionSet::Baseline => {}
-                    InstructionSet::Avx2 => {
-                        // SAFETY: `Kernels` is only made with a set that
-                        // `InstructionSet::available` found on this machine.
-                        unsafe { avx2($($argument),*) };
-                        return;
-                    }
-                    InstructionSet::Avx512
-                    | InstructionSet::Avx512Vnni
-                    | InstructionSet::Avx512Bf16 => {
-                        // SAFETY: as above.
-                        unsafe { avx512($($argument),*) };
-                        return;
-                    }
+                if set >= InstructionSet::Avx512 {
+                    // SAFETY: `Kernels` is only made with a set that
+                    // `InstructionSet::available` found on this machine.
+                    return unsafe { avx512($($argument),*) };
+                }
+                if set == InstructionSet::Avx2 {
+                    // SAFETY: as above.
+                    return unsafe { avx2($($argument),*) };
                 }
             }
             let _ = set;

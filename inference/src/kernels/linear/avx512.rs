@@ -8,36 +8,13 @@
 
 use super::super::activations::BLOCK_WORDS;
 use super::super::packed::{GROUP_ROWS, PackedFormat, SCALES_BYTES, VECTOR_BYTES};
-use super::{Output, Tile};
+use super::{Output, Place, Tile};
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, __mmask16, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi32_ps,
     _mm512_cvtph_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_si512,
     _mm512_mask_storeu_ps, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16,
 };
-
-/// Groups `first..first + G` of a tile.
-#[derive(Clone, Copy)]
-struct Place {
-    first: usize,
-}
-
-/// Calls `$body::<R, G>` over all groups, `$most` groups at a time, then one.
-macro_rules! sweep {
-    ($tile:ident, $output:ident, $body:ident, $rows:literal, $most:literal) => {{
-        let mut first = 0;
-        while first + $most <= $tile.groups {
-            // SAFETY: the caller's promises.
-            unsafe { $body::<$rows, $most>($tile, Place { first }, $output) };
-            first += $most;
-        }
-        while first < $tile.groups {
-            // SAFETY: the caller's promises.
-            unsafe { $body::<$rows, 1>($tile, Place { first }, $output) };
-            first += 1;
-        }
-    }};
-}
 
 /// # Safety
 /// The processor has AVX-512 F, BW, DQ and VL, with VNNI for q8_0 and q4_0 and

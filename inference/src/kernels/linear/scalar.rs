@@ -8,7 +8,8 @@ use super::super::packed::{self, BLOCK, GROUP_ROWS, PackedFormat};
 use super::{Output, Tile};
 use half::bf16;
 
-/// bf16: products are exact in f32; of each pair the second is added first.
+/// bf16: `sum = fma(weight, activation, sum)`, of each pair the second first.
+/// Products are exact in f32, so fusing matters only where one alone overflows.
 ///
 /// `panel` has `rows` rows interleaved, of which `row` is taken.
 #[must_use]
@@ -21,7 +22,12 @@ pub fn dot_bf16(group: &[u8], lane: usize, panel: &[u32], (row, rows): (usize, u
         for k in [1, 0] {
             let weight = bf16::from_le_bytes([pair[2 * k], pair[2 * k + 1]]).to_f32();
             let activation = bf16::from_le_bytes([word[2 * k], word[2 * k + 1]]).to_f32();
-            sum += weight * activation;
+            let product = weight * activation;
+            sum = if product.is_finite() {
+                sum + product
+            } else {
+                weight.mul_add(activation, sum)
+            };
         }
     }
     sum
