@@ -37,7 +37,7 @@ fn main() {
         println!("{} threads, {}", threads, kernels.set().name());
         for (rows, width, inner, format) in cases() {
             let bytes = format.matrix_bytes(width, inner);
-            let copies = if rows < 16 { memory.len() / bytes } else { 1 };
+            let copies = (memory.len() / bytes).min(2048 / rows).max(1);
             let input = vec![0.5; rows * inner];
             let mut out = vec![0.0; rows * width];
             let (mut reads, mut products) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ fn main() {
 
 fn cases() -> impl Iterator<Item = (usize, usize, usize, PackedFormat)> {
     PackedFormat::ALL.into_iter().flat_map(|format| {
-        [1, 8, 512].into_iter().flat_map(move |rows| {
+        [1, 8, 64, 128, 512].into_iter().flat_map(move |rows| {
             SHAPES
                 .into_iter()
                 .map(move |(width, inner)| (rows, width, inner, format))

@@ -24,6 +24,11 @@ use talkoot_protocol::{
     Ack, Attestation, DType, Hash, LayerRange, Signed, Transcript, Verified, limits,
 };
 
+/// Prompt tokens of one frame at most. Less than a chunk, so that all stages work
+/// at the same time on a prompt that fits the window, and tokens of other jobs
+/// wait less; more, because weights are read once for a frame.
+const PROMPT_FRAME_TOKENS_MAX: u32 = 64;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Opening,
@@ -252,7 +257,9 @@ impl SubmissionCore {
         let shape = &self.setup.shape;
         while self.phase == Phase::Running && self.sent_prompt < shape.prompt_tokens {
             let left = shape.prompt_tokens.saturating_sub(self.sent_prompt);
-            let rows = left.min(shape.policy.chunk_tokens);
+            let rows = left
+                .min(shape.policy.chunk_tokens)
+                .min(PROMPT_FRAME_TOKENS_MAX);
             let end = self.sent_prompt.saturating_add(rows);
             let after = Progress {
                 prompt: end,
