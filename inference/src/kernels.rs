@@ -18,6 +18,7 @@ mod memory;
 mod packed;
 mod pool;
 pub mod scalar;
+mod times;
 mod variants;
 
 pub use activations::Prologue;
@@ -26,10 +27,12 @@ pub(crate) use memory::Region;
 pub use memory::huge_zeroed;
 pub use packed::{BLOCK, GROUP_ROWS, PackError, PackedFormat, PackedMatrix};
 pub use pool::Pool;
+pub use times::{KernelKind, KernelTimes};
 
 use half::{bf16, f16};
 use pool::Shares;
 use std::sync::Arc;
+use times::Running;
 
 /// Partial sums of every sum over k.
 pub const LANES: usize = 16;
@@ -128,6 +131,9 @@ pub struct Columns {
 pub struct Kernels {
     set: InstructionSet,
     pool: Arc<Pool>,
+    times: Option<Arc<KernelTimes>>,
+    /// What packed and stored products are timed as.
+    product_kind: KernelKind,
 }
 
 impl Kernels {
@@ -137,19 +143,46 @@ impl Kernels {
         let set = InstructionSet::available()
             .pop()
             .unwrap_or(InstructionSet::Baseline);
+        Self::new(set, threads)
+    }
+
+    fn new(set: InstructionSet, threads: usize) -> Self {
         Self {
             set,
             pool: Arc::new(Pool::new(threads)),
+            times: None,
+            product_kind: KernelKind::Linear,
         }
     }
 
     /// The kernels of `set`, or `None` if this machine lacks it.
     #[must_use]
     pub fn with_set(set: InstructionSet, threads: usize) -> Option<Self> {
-        InstructionSet::available().contains(&set).then(|| Self {
-            set,
-            pool: Arc::new(Pool::new(threads)),
-        })
+        InstructionSet::available()
+            .contains(&set)
+            .then(|| Self::new(set, threads))
+    }
+
+    /// The same kernels, their calls timed into `times`.
+    #[must_use]
+    pub fn timed(&self, times: Arc<KernelTimes>) -> Self {
+        Self {
+            times: Some(times),
+            ..self.clone()
+        }
+    }
+
+    /// The same kernels, their products timed as those of the head.
+    #[must_use]
+    pub fn for_head(&self) -> Self {
+        Self {
+            product_kind: KernelKind::Head,
+            ..self.clone()
+        }
+    }
+
+    fn time(&self, kind: KernelKind) -> Option<Running<'_>> {
+        self.times.as_ref().map(|times| times.start(kind))
     }
 
     /// Which instruction set.
@@ -173,7 +206,13 @@ impl Kernels {
     /// them: the limit that a product with one row can reach.
     #[must_use]
     pub fn read_memory(&self, bytes: &[u8]) -> u64 {
-        limits::read(self.set, &self.pool, bytes)
+        self.read_memories(&[bytes])
+    }
+
+    /// The same for memory in several places, read as one.
+    #[must_use]
+    pub fn read_memories(&self, places: &[&[u8]]) -> u64 {
+        limits::read(self.set, &self.pool, places)
     }
 
     /// The prologue of every input row, then its products with all packed
@@ -206,6 +245,7 @@ impl Kernels {
         if let Prologue::RmsNorm { gain, .. } = prologue {
             assert_eq!(gain.len(), inner, "norm gain");
         }
+        let _running = self.time(self.product_kind);
         linear::linear(self.set, &self.pool, (input, prologue), matrices, out);
     }
 
@@ -231,6 +271,7 @@ impl Kernels {
             .threads()
             .min(rows * width * inner / PRODUCTS_PER_THREAD_MIN)
             .max(1);
+        let _running = self.time(self.product_kind);
         let shares = Shares::new(out);
         let set = self.set;
         if rows == 1 {
@@ -280,6 +321,7 @@ impl Kernels {
             "norm rows"
         );
         assert_eq!(input.len(), out.len(), "norm output");
+        let _running = self.time(KernelKind::Norm);
         variants::rms_norm(self.set, input, gain, epsilon, out);
     }
 
@@ -293,6 +335,7 @@ impl Kernels {
             "gate and up rows"
         );
         assert_eq!(input.len(), 2 * out.len(), "gate and up output");
+        let _running = self.time(KernelKind::Gate);
         variants::silu_mul(self.set, input, width, out);
     }
 
@@ -322,6 +365,7 @@ impl Kernels {
             shape.rows * shape.query_width(),
             "query rows"
         );
+        let _running = self.time(KernelKind::Rope);
         scalar::rope_append(shape, qkv, rotation, queries, (keys, values));
     }
 
@@ -345,6 +389,7 @@ impl Kernels {
             "query rows"
         );
         assert_eq!(queries.len(), out.len(), "attention output");
+        let _running = self.time(KernelKind::Attention);
         variants::attention(self.set, shape, queries, keys, values, out);
     }
 }

@@ -155,6 +155,14 @@ pub(crate) struct Ops {
 }
 
 impl Ops {
+    /// The same operations for the head, which is timed by itself.
+    pub(crate) fn for_head(&self) -> Self {
+        Self {
+            backend: self.backend,
+            kernels: self.kernels.for_head(),
+        }
+    }
+
     /// `before(input) [rows, k]`, weights `[n_i, k]` -> `[rows, n_1 + n_2 + ..]`.
     /// The weights of one call are all stored or all packed.
     pub(crate) fn linear(

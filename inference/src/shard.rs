@@ -15,7 +15,7 @@ use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::ModelConfig;
 use crate::families::FamilyModel;
-use crate::kernels::Kernels;
+use crate::kernels::{InstructionSet, KernelTimes, Kernels};
 use crate::ops::Ops;
 use crate::packing;
 use crate::progress::{LoadObserver, unobserved};
@@ -23,7 +23,9 @@ use crate::rope::RotaryTable;
 use crate::session::{Session, SessionConfig, SessionId, session_bytes};
 use crate::weights::Loader;
 use burn::tensor::Device;
+use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use talkoot_protocol::model::{ArithmeticId, DType, LayerRange};
 
 /// How a shard is loaded.
@@ -148,6 +150,7 @@ pub struct Shard {
     options: ShardOptions,
     model: FamilyModel,
     weight_bytes: u64,
+    products: Vec<Bytes>,
     arithmetic: ArithmeticId,
     rotary: RotaryTable,
     ops: Ops,
@@ -192,6 +195,7 @@ impl Shard {
         Ok(Self {
             model,
             weight_bytes: loader.bytes(),
+            products: loader.into_products(),
             arithmetic: options.backend.arithmetic(checkpoint.packed_format()),
             rotary: RotaryTable::new(&config.settings.rope, head_dim),
             ops: Ops {
@@ -229,6 +233,40 @@ impl Shard {
     #[must_use]
     pub const fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// The instruction set of the kernels.
+    #[must_use]
+    pub const fn instruction_set(&self) -> InstructionSet {
+        self.ops.kernels.set()
+    }
+
+    /// Threads of one matrix product, as many as the system gave.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.ops.kernels.threads()
+    }
+
+    /// Bytes of the matrices that every step reads whole: layers and head.
+    #[must_use]
+    pub fn product_bytes(&self) -> u64 {
+        self.products.iter().map(|bytes| bytes.len() as u64).sum()
+    }
+
+    /// Reads those matrices once, with the threads of a step, and returns a sum
+    /// of them: no step of one row can be faster.
+    #[must_use]
+    pub fn read_products(&self) -> u64 {
+        let places: Vec<&[u8]> = self.products.iter().map(AsRef::as_ref).collect();
+        self.ops.kernels.read_memories(&places)
+    }
+
+    /// Times every kernel from now on. `clock` gives nanoseconds since any fixed
+    /// moment; results do not depend on it.
+    pub fn time_kernels(&mut self, clock: fn() -> u64) -> Arc<KernelTimes> {
+        let times = Arc::new(KernelTimes::new(clock));
+        self.ops.kernels = self.ops.kernels.timed(Arc::clone(&times));
+        times
     }
 
     /// Bytes of the caches of all open sessions.

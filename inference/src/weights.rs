@@ -31,6 +31,7 @@ pub(crate) struct Loader<'a> {
     backend: Backend,
     packed: BTreeMap<String, bytes::Bytes>,
     bytes: u64,
+    products: Vec<bytes::Bytes>,
 }
 
 impl<'a> Loader<'a> {
@@ -46,6 +47,7 @@ impl<'a> Loader<'a> {
             backend,
             packed,
             bytes: 0,
+            products: Vec::new(),
         }
     }
 
@@ -59,6 +61,11 @@ impl<'a> Loader<'a> {
         self.bytes
     }
 
+    /// The matrices of products that kernels read, as they lie in memory.
+    pub(crate) fn into_products(self) -> Vec<bytes::Bytes> {
+        self.products
+    }
+
     /// Whether matrices of products are converted, and so another memory than
     /// what is stored.
     pub(crate) const fn packs(&self) -> bool {
@@ -69,7 +76,7 @@ impl<'a> Loader<'a> {
     /// operations get the packed values as plain floats.
     pub(crate) fn matrix(&mut self, spec: &TensorSpec) -> Result<Weight, CheckpointError> {
         let Some(format) = self.checkpoint.packed_format() else {
-            return Ok(Weight::Stored(self.stored(spec)?));
+            return self.stored_product(spec).map(Weight::Stored);
         };
         let missing = || CheckpointError::MissingTensor {
             name: spec.name.clone(),
@@ -83,6 +90,7 @@ impl<'a> Loader<'a> {
             return Ok(Weight::Stored(Tensor::from_data(values, &Device::flex())));
         }
         self.bytes += bytes.len() as u64;
+        self.products.push(bytes.clone());
         let layout = Layout::contiguous(Shape::new([bytes.len()]));
         let bytes = Bytes::from_shared(bytes, AllocationProperty::Other);
         let bytes = FlexTensor::new(bytes, layout, DType::U8);
@@ -90,6 +98,18 @@ impl<'a> Loader<'a> {
             bytes: Tensor::from_primitive::<Flex>(bytes),
             shape,
         }))
+    }
+
+    /// A matrix of products in its stored number format.
+    fn stored_product(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
+        self.products.push(self.checkpoint.tensor(spec)?.bytes);
+        self.stored(spec)
+    }
+
+    /// Counts an embedding that is loaded already as the matrix of the head.
+    pub(crate) fn tie(&mut self, embedding: &TensorSpec) -> Result<(), CheckpointError> {
+        self.products.push(self.checkpoint.tensor(embedding)?.bytes);
+        Ok(())
     }
 
     /// A matrix in its stored number format.

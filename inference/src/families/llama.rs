@@ -270,7 +270,10 @@ impl Llama {
         let head = match &embedding {
             _ if !last => None,
             // The same memory where nothing is packed.
-            Some(embedding) if tied && !loader.packs() => Some(Weight::Stored(embedding.clone())),
+            Some(embedding) if tied && !loader.packs() => {
+                loader.tie(&embedding_spec(&sizes))?;
+                Some(Weight::Stored(embedding.clone()))
+            }
             _ if tied => Some(loader.matrix(&embedding_spec(&sizes))?),
             _ => Some(loader.matrix(&head_spec(&sizes))?),
         };

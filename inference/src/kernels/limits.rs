@@ -12,17 +12,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const STREAMS: usize = 8;
 /// Bytes of one look at a stream.
 const LINE_BYTES: usize = 64;
-/// Bytes that one part reads: an odd number of lines for each stream, so that
-/// the streams do not fall into the same sets of a cache.
+/// Bytes that one part reads at most: an odd number of lines for each stream, so
+/// that the streams do not fall into the same sets of a cache.
 const PART_BYTES: usize = STREAMS * LINE_BYTES * 8191;
 
-/// Reads all of `bytes` once and returns a sum of them, so that nobody can
-/// leave the reading out.
-pub(super) fn read(set: InstructionSet, pool: &Pool, bytes: &[u8]) -> u64 {
+/// Reads every byte of `places` once and returns a sum of them, so that nobody
+/// can leave the reading out.
+pub(super) fn read(set: InstructionSet, pool: &Pool, places: &[&[u8]]) -> u64 {
     let total = AtomicU64::new(0);
-    pool.run(bytes.len().div_ceil(PART_BYTES), &|part| {
-        let end = bytes.len().min((part + 1) * PART_BYTES);
-        let sum = read_part(set, &bytes[part * PART_BYTES..end]);
+    let parts: Vec<&[u8]> = places
+        .iter()
+        .flat_map(|bytes| bytes.chunks(PART_BYTES))
+        .collect();
+    pool.run(parts.len(), &|part| {
+        let sum = read_part(set, parts[part]);
         total.fetch_add(sum, Ordering::Relaxed);
     });
     total.into_inner()
@@ -36,6 +39,10 @@ fn read_part(set: InstructionSet, bytes: &[u8]) -> u64 {
         return unsafe { avx512::read_streams(bytes) };
     }
     let _ = set;
+    read_words(bytes)
+}
+
+fn read_words(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let start = rest.iter().fold(0, |sum, &byte| sum ^ u64::from(byte));
     words
@@ -45,7 +52,7 @@ fn read_part(set: InstructionSet, bytes: &[u8]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{LINE_BYTES, STREAMS};
+    use super::{LINE_BYTES, STREAMS, read_words};
     use std::arch::x86_64::{
         __m512i, _mm512_loadu_si512, _mm512_reduce_add_epi64, _mm512_setzero_si512,
         _mm512_xor_si512,
@@ -58,6 +65,8 @@ mod avx512 {
     #[expect(clippy::cast_sign_loss, reason = "only the bits matter")]
     pub(super) unsafe fn read_streams(bytes: &[u8]) -> u64 {
         let lines = bytes.len() / LINE_BYTES / STREAMS;
+        // Odd, where there are enough.
+        let lines = lines.saturating_sub(1 - lines % 2);
         let mut sums: [__m512i; STREAMS] = [_mm512_setzero_si512(); STREAMS];
         for line in 0..lines {
             for (stream, sum) in sums.iter_mut().enumerate() {
@@ -70,6 +79,7 @@ mod avx512 {
         let sum = sums.into_iter().fold(_mm512_setzero_si512(), |sum, value| {
             _mm512_xor_si512(sum, value)
         });
-        _mm512_reduce_add_epi64(sum) as u64
+        let rest = read_words(&bytes[lines * STREAMS * LINE_BYTES..]);
+        (_mm512_reduce_add_epi64(sum) as u64).wrapping_add(rest)
     }
 }

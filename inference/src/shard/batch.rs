@@ -141,7 +141,7 @@ impl Shard {
         }
         let count = head_rows.len() / width;
         let rows = Tensor::from_data(TensorData::new(head_rows, [count, width]), &self.device);
-        let Some(logits) = self.model.logits(rows, &self.ops) else {
+        let Some(logits) = self.model.logits(rows, &self.ops.for_head()) else {
             return;
         };
         let vocabulary = self.config.shape.vocabulary as usize;
