@@ -15,13 +15,19 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use super::linear::has_wide_body;
 use super::packed::{BLOCK, PackedFormat, to_bf16};
 use super::pool::{Pool, Shares};
 use super::{InstructionSet, variants};
 use std::ops::Range;
 
-/// Rows of a panel at most: the rows of the widest tile of registers.
-pub(super) const PANEL_ROWS: usize = 6;
+/// Rows of a panel at most, where there are many: the highest tile of registers
+/// that has two groups.
+const PANEL_ROWS: usize = 6;
+/// Rows of brain floats that 512-bit registers take as one panel: so few are
+/// bound by reading the weights, which one panel does once. (Products of bytes
+/// need two registers for a sum, and gained nothing.)
+const BF16_SINGLE_PANEL_ROWS: usize = 8;
 /// Words of a block for each row: scale, offset, eight words of bytes.
 pub(super) const BLOCK_WORDS: usize = 2 + BLOCK / 4;
 /// Smaller blocks are taken as zeros, so that no scale is denormal.
@@ -58,6 +64,7 @@ impl Prologue<'_> {
 pub(super) struct Activations {
     words: Vec<u32>,
     rows: usize,
+    panels: usize,
     row_words: usize,
 }
 
@@ -73,10 +80,11 @@ impl Activations {
         let width = prologue.input_width(inner);
         let rows = input.len() / width;
         let row_words = row_words(format, inner);
+        let panels = panels(set, format, rows);
         let mut words = vec![0; rows * row_words];
         let shares = Shares::new(&mut words);
-        pool.run(rows.div_ceil(PANEL_ROWS), &|panel| {
-            let rows = panel_rows(rows, panel);
+        pool.run(panels, &|panel| {
+            let rows = panel_rows(rows, panels, panel);
             let count = rows.len();
             #[expect(unsafe_code, reason = "parts write their own panels")]
             // SAFETY: panels are disjoint and each is written by one part.
@@ -100,13 +108,14 @@ impl Activations {
         Self {
             words,
             rows,
+            panels,
             row_words,
         }
     }
 
     /// Panels of rows.
     pub(super) const fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL_ROWS)
+        self.panels
     }
 
     /// How many rows.
@@ -116,16 +125,24 @@ impl Activations {
 
     /// The rows of a panel and their interleaved words.
     pub(super) fn panel(&self, panel: usize) -> (Range<usize>, &[u32]) {
-        let rows = panel_rows(self.rows, panel);
+        let rows = panel_rows(self.rows, self.panels, panel);
         let words = rows.start * self.row_words..rows.end * self.row_words;
         (rows, &self.words[words])
     }
 }
 
-/// The rows of a panel: as many panels as must be, and all alike, because each
-/// reads the weights once.
-fn panel_rows(rows: usize, panel: usize) -> Range<usize> {
-    let panels = rows.div_ceil(PANEL_ROWS);
+/// How many panels.
+fn panels(set: InstructionSet, format: PackedFormat, rows: usize) -> usize {
+    let is_bf16 = format == PackedFormat::Bf16;
+    if is_bf16 && rows <= BF16_SINGLE_PANEL_ROWS && has_wide_body(set, format) {
+        1
+    } else {
+        rows.div_ceil(PANEL_ROWS)
+    }
+}
+
+/// The rows of a panel: all panels alike, because each reads the weights once.
+const fn panel_rows(rows: usize, panels: usize, panel: usize) -> Range<usize> {
     rows * panel / panels..rows * (panel + 1) / panels
 }
 

@@ -193,13 +193,21 @@ fn run_part(
     }
 }
 
+/// Whether products of `format` are computed with 512-bit registers.
+pub(super) fn has_wide_body(set: InstructionSet, format: PackedFormat) -> bool {
+    let least = match format {
+        PackedFormat::Bf16 => InstructionSet::Avx512Bf16,
+        PackedFormat::Q8_0 | PackedFormat::Q4_0 => InstructionSet::Avx512Vnni,
+    };
+    cfg!(target_arch = "x86_64") && set >= least
+}
+
 /// # Safety
 /// `output` is valid for writing `tile.rows` rows of its columns.
 unsafe fn run_tile(set: InstructionSet, tile: &Tile<'_>, output: Output) {
     #[cfg(target_arch = "x86_64")]
     {
-        let is_whole = tile.format != PackedFormat::Bf16;
-        if set >= InstructionSet::Avx512Bf16 || (set >= InstructionSet::Avx512Vnni && is_whole) {
+        if has_wide_body(set, tile.format) {
             // SAFETY: the set was detected; the output is the caller's promise.
             return unsafe { avx512::run(tile, output) };
         }

@@ -38,6 +38,8 @@ pub(super) unsafe fn run(tile: &Tile<'_>, output: Output) {
         (PackedFormat::Bf16, 3) => sweep!(tile, output, brain_floats, 3, 6),
         (PackedFormat::Bf16, 4) => sweep!(tile, output, brain_floats, 4, 4),
         (PackedFormat::Bf16, 5) => sweep!(tile, output, brain_floats, 5, 4),
+        (PackedFormat::Bf16, 7) => sweep!(tile, output, brain_floats, 7, 3),
+        (PackedFormat::Bf16, 8) => sweep!(tile, output, brain_floats, 8, 3),
         (PackedFormat::Bf16, _) => sweep!(tile, output, brain_floats, 6, 4),
     }
 }
