@@ -21,7 +21,9 @@ from peers import convert, environment, perplexity, report, workers
 from peers.engines import Engine, EngineFailed, Shape, Talkoot, peer
 
 REST_S = 0.3  # until the threads of whoever worked last are parked
-PEER_FORMATS = {"llama.cpp": convert.FORMATS, "transformers": ("bf16",)}
+PEER_FORMATS = {"llama.cpp": convert.FORMATS, "llama.cpp-gcc": convert.FORMATS, "transformers": ("bf16",)}
+GCC_LIBRARIES = environment.gcc_libraries(Path(sys.prefix))
+PEERS = [name for name in PEER_FORMATS if name != "llama.cpp-gcc" or GCC_LIBRARIES.exists()]
 
 
 def arguments() -> argparse.Namespace:
@@ -32,7 +34,8 @@ def arguments() -> argparse.Namespace:
     add("--model", type=Path, help="Hugging Face directory with bf16 weights")
     add("--formats", default="q8_0,q4_0,q4_0_default,bf16", help=f"of {', '.join(convert.FORMATS)}; "
         "q4_0 has its head in q4_0, q4_0_default is llama.cpp's own mixture")
-    add("--peers", default="llama.cpp,transformers", help="transformers takes part in bf16 only")
+    add("--peers", default=",".join(PEERS), help="llama.cpp is built with clang, llama.cpp-gcc with gcc; "
+        "transformers takes part in bf16 only")
     add("--threads", type=int, default=2)
     add("--pairs", type=int, default=5, help="rounds in which every engine runs once")
     add("--prompt", type=int, default=512, help="tokens of the prefill")
@@ -67,7 +70,8 @@ def start(name: str, kind: str, options: argparse.Namespace) -> Engine:
         return Talkoot(Path(options.talkoot), options.model).start(kind, shape)
     if name == "transformers":
         return peer(name, options.model, shape)
-    return peer(name, convert.gguf_file(options.model, kind, options.cache, options.threads), shape)
+    file = convert.gguf_file(options.model, kind, options.cache, options.threads)
+    return peer(name, file, shape, GCC_LIBRARIES if name == "llama.cpp-gcc" else None)
 
 
 def rounds(engines: list[Engine], count: int) -> None:

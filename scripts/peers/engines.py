@@ -8,6 +8,7 @@ the only place that knows our command line.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,11 +53,12 @@ def memory(pid: int) -> dict:
 class Engine:
     """A running process that speaks lines."""
 
-    def __init__(self, name: str, command: list[str]):
-        self.name, self.command = name, command
+    def __init__(self, name: str, command: list[str], environment: dict | None = None):
+        self.name, self.command, self.environment = name, command, environment or {}
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115, it lives as long as the process
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True, bufsize=1)
+                                        stderr=self.errors, text=True, bufsize=1,
+                                        env={**os.environ, **self.environment})
         self.ready = self.answer()
         if not self.ready.get("ready"):
             raise EngineFailed(f"{name} began with {self.ready}")
@@ -90,13 +92,17 @@ class Engine:
         self.errors.close()
 
     def record(self) -> dict:
-        return {"name": self.name, "command": self.command, "ready": self.ready, "runs": self.runs}
+        return {"name": self.name, "command": self.command, "environment": self.environment,
+                "ready": self.ready, "runs": self.runs}
 
 
-def peer(name: str, file: Path, shape: Shape) -> Engine:
-    """llama.cpp with a GGUF file, or transformers with a model directory."""
-    command = [sys.executable, str(SCRIPT), "--worker", "--peer", name, "--file", str(file)]
-    return Engine(name, command + shape.arguments())
+def peer(name: str, file: Path, shape: Shape, libraries: Path | None = None) -> Engine:
+    """llama.cpp with a GGUF file, from other libraries than the package's if told so, or transformers
+    with a model directory."""
+    kind = name.partition("-")[0]
+    command = [sys.executable, str(SCRIPT), "--worker", "--peer", kind, "--file", str(file)]
+    environment = {"LLAMA_CPP_LIB_PATH": str(libraries)} if libraries else {}
+    return Engine(name, command + shape.arguments(), environment)
 
 
 class Talkoot:
