@@ -4,8 +4,10 @@
 //! Nothing is decided here beyond the syntax. Arguments come from the line,
 //! then from `TALKOOT_*`, then from the defaults.
 
+mod bench;
 mod ledger;
 
+pub use bench::BenchArgs;
 pub use ledger::{
     ExportFormat, InspectArgs, InspectVerb, LedgerArgs, LedgerAuthorArgs, LedgerCommand,
     LedgerExportArgs, LedgerJobArgs, LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs,
@@ -17,6 +19,7 @@ use crate::settings::Backend;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use talkoot_inference::kernels::PackedFormat;
 
 const ABOUT: &str = "Pool machines to run language models, and keep fair books.";
 
@@ -72,6 +75,8 @@ pub enum Command {
     Join(JoinArgs),
     /// Read the books
     Ledger(LedgerArgs),
+    /// How fast this machine computes a model (needs no running node)
+    Bench(BenchArgs),
     /// Start an asker and workers on this machine, ask once, show the books
     Testnet(TestnetArgs),
 }
@@ -183,6 +188,33 @@ impl From<BackendArg> for Backend {
         match arg {
             BackendArg::Kernels => Self::Kernels,
             BackendArg::Burn => Self::Burn,
+        }
+    }
+}
+
+/// `--quantize`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum QuantizeArg {
+    /// As stored, in memory as in the file.
+    #[default]
+    None,
+    /// 16-bit brain floats.
+    Bf16,
+    /// 8 bits, blocks of 32 with a scale: half the memory of 16 bits.
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4 bits, blocks of 32 with a scale: a quarter, and less exact.
+    #[value(name = "q4_0")]
+    Q4,
+}
+
+impl From<QuantizeArg> for Option<PackedFormat> {
+    fn from(arg: QuantizeArg) -> Self {
+        match arg {
+            QuantizeArg::None => None,
+            QuantizeArg::Bf16 => Some(PackedFormat::Bf16),
+            QuantizeArg::Q8 => Some(PackedFormat::Q8_0),
+            QuantizeArg::Q4 => Some(PackedFormat::Q4_0),
         }
     }
 }

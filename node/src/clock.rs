@@ -3,6 +3,7 @@
 //! Wall time is a claim (it is shown and used by local policy, never by the
 //! ledger's rules); monotonic time measures durations.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970 by this machine's clock.
@@ -20,6 +21,14 @@ pub fn now_ms() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// Nanoseconds since the first call, for those who count many short times.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    let since = BEGIN.get_or_init(monotonic).elapsed();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Microseconds since a point in monotonic time, at most `u32::MAX` (71 minutes).

@@ -4,6 +4,7 @@
 //! everything else to stderr, and ends with a [`Failure`] or none.
 
 pub mod ask;
+pub mod bench;
 pub mod down;
 pub mod id;
 pub mod invite;
@@ -60,6 +61,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
+        Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(&args),
     }
 }

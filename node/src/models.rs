@@ -106,6 +106,17 @@ impl LocalModel {
     }
 }
 
+/// The files of the embedded demo model, opened; no tensor is looked at.
+///
+/// # Errors
+/// [`ModelError`]; the embedded files are tested, so this is a bug.
+pub fn demo_checkpoint() -> Result<Checkpoint, ModelError> {
+    Checkpoint::from_files(&demo::files()).map_err(|source| ModelError::Checkpoint {
+        path: "embedded demo model".to_owned(),
+        source,
+    })
+}
+
 /// The registry.
 #[derive(Debug, Clone, Default)]
 pub struct Models {

@@ -8,6 +8,7 @@ use crate::core::placement;
 use crate::exit::{Exit, Failure};
 use crate::jobs::engine::shard::ShardEngine;
 use crate::jobs::worker::WorkerHandle;
+use crate::machine;
 use crate::models::LocalModel;
 use crate::settings::{Backend, Settings};
 use std::time::Duration;
@@ -26,12 +27,7 @@ const MEASURED_TOKENS: u32 = 8;
 
 /// Half of what the system says is free.
 pub(super) fn memory_default() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = available.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map_or(MEMORY_FALLBACK_BYTES, |kib| kib.saturating_mul(1024) / 2)
+    machine::available_bytes().map_or(MEMORY_FALLBACK_BYTES, |bytes| bytes / 2)
 }
 
 /// Opens the models and serves the layers that the owner or the network wants.
