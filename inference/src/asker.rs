@@ -95,6 +95,8 @@ struct WrittenConfig {
 /// What the files of a checkpoint say besides the weights.
 pub(crate) struct Composed {
     pub(crate) config: AskerConfig,
+    /// The tokenizer, read.
+    pub(crate) tokenizer: Tokenizer,
     /// A template inside `tokenizer_config.json`.
     pub(crate) template: Option<String>,
 }
@@ -150,6 +152,7 @@ impl AskerConfig {
         config.check()?;
         Ok(Composed {
             config,
+            tokenizer,
             template: template_text(&tokens),
         })
     }
@@ -306,6 +309,16 @@ impl AskerModel {
         tokenizer: &[u8],
         template: Option<&[u8]>,
     ) -> Result<Self, AskerError> {
+        let config = AskerConfig::from_json(config)?;
+        Self::from_parts(config, Tokenizer::from_json(tokenizer)?, template)
+    }
+
+    /// From what has been read before: a large tokenizer takes half a second.
+    pub(crate) fn from_parts(
+        config: AskerConfig,
+        tokenizer: Tokenizer,
+        template: Option<&[u8]>,
+    ) -> Result<Self, AskerError> {
         let template = match template {
             None => None,
             Some(text) => {
@@ -315,8 +328,8 @@ impl AskerModel {
             }
         };
         Ok(Self {
-            config: AskerConfig::from_json(config)?,
-            tokenizer: Tokenizer::from_json(tokenizer)?,
+            config,
+            tokenizer,
             template,
         })
     }

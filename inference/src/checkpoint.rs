@@ -19,7 +19,7 @@ use crate::config::{ConfigError, ModelConfig};
 use crate::families::{self, TensorSpec};
 use crate::kernels::PackedFormat;
 use crate::packing;
-use crate::tokenizer::TokenizerError;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 use bytes::Bytes;
 use map::WeightFile;
 use safetensors::TensorEntry;
@@ -158,6 +158,7 @@ pub struct Checkpoint {
     config: ModelConfig,
     asker_config: AskerConfig,
     tokenizer: Bytes,
+    tokenizer_read: Tokenizer,
     template: Option<String>,
     weights: BTreeMap<String, WeightFile>,
     tensors: BTreeMap<String, Located>,
@@ -280,6 +281,7 @@ impl Checkpoint {
             config,
             asker_config: composed.config,
             tokenizer: fit_blob(tokenizer),
+            tokenizer_read: composed.tokenizer,
             template,
             weights,
             tensors,
@@ -338,9 +340,9 @@ impl Checkpoint {
     /// # Errors
     /// [`AskerError`].
     pub fn asker(&self) -> Result<AskerModel, AskerError> {
-        AskerModel::from_blobs(
-            self.asker_config.to_json().as_bytes(),
-            &self.tokenizer,
+        AskerModel::from_parts(
+            self.asker_config.clone(),
+            self.tokenizer_read.clone(),
             self.template.as_deref().map(str::as_bytes),
         )
     }
