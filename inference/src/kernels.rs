@@ -140,10 +140,7 @@ impl Kernels {
     /// The best this machine has.
     #[must_use]
     pub fn detect(threads: usize) -> Self {
-        let set = InstructionSet::available()
-            .pop()
-            .unwrap_or(InstructionSet::Baseline);
-        Self::new(set, threads)
+        Self::new(InstructionSet::best(), threads)
     }
 
     fn new(set: InstructionSet, threads: usize) -> Self {

@@ -38,6 +38,15 @@ pub struct StatusView {
     pub peers: usize,
     /// What we serve.
     pub serving: Vec<ServedView>,
+    /// What is being loaded to be served.
+    #[serde(default)]
+    pub loading: Option<LoadingView>,
+    /// The instruction set of our kernels.
+    #[serde(default)]
+    pub instruction_set: String,
+    /// Threads that compute a step together.
+    #[serde(default)]
+    pub threads: usize,
     /// Models known in the network.
     pub models: Vec<ModelView>,
     /// Our balance.
@@ -87,6 +96,24 @@ impl From<SyncProgress> for SyncView {
     }
 }
 
+/// How far a model is with loading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadingView {
+    /// Its name.
+    pub model: String,
+    /// `opening`, `hashing` (which model it is), `packing`, or `reading` from
+    /// the cache.
+    pub step: String,
+    /// How much of the step is done.
+    pub percent: u32,
+}
+
+impl std::fmt::Display for LoadingView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {} %", self.step, self.model, self.percent)
+    }
+}
+
 /// A range of layers that one node serves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServedView {
@@ -102,6 +129,18 @@ pub struct ServedView {
     pub layers_per_second: u32,
     /// Bytes of the weights, 0 when not known.
     pub bytes: u64,
+    /// Bytes of the caches of open sessions.
+    #[serde(default)]
+    pub session_bytes: u64,
+    /// Bytes that those caches may take, 0 when not known.
+    #[serde(default)]
+    pub session_bytes_max: u64,
+    /// How the weights are stored; empty when not known.
+    #[serde(default)]
+    pub dtype: String,
+    /// The id of the arithmetic.
+    #[serde(default)]
+    pub arithmetic: String,
 }
 
 /// One connected peer.

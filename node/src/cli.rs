@@ -95,6 +95,7 @@ pub struct ReadArgs {
 Examples:
   talkoot up
   talkoot up --model ~/models/Llama-3.2-1B --layers 0..8
+  talkoot up --model ~/models/Llama-3.2-1B --quantize q8_0
   talkoot up --join talkoot1… --no-serve
   talkoot up --instance 1            a second node beside the first")]
 pub struct UpArgs {
@@ -155,6 +156,12 @@ pub struct UpArgs {
     /// How layers are computed
     #[arg(long, env = "TALKOOT_BACKEND", default_value = "kernels")]
     pub backend: BackendArg,
+    /// Pack the weights as they are loaded: another model, with an id of its own
+    #[arg(long, env = "TALKOOT_QUANTIZE", default_value = "none")]
+    pub quantize: QuantizeArg,
+    /// Threads that compute together [default: as many as the processor runs at once]
+    #[arg(long, value_name = "N", env = "TALKOOT_THREADS")]
+    pub threads: Option<u16>,
     /// What the genesis says, when this start founds a network.
     #[command(flatten)]
     pub genesis: GenesisArgs,
@@ -354,6 +361,12 @@ pub struct TestnetArgs {
     /// How the workers compute
     #[arg(long, default_value = "kernels")]
     pub backend: BackendArg,
+    /// Pack the weights as the workers load them
+    #[arg(long, default_value = "none")]
+    pub quantize: QuantizeArg,
+    /// Threads of each worker
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: u16,
     /// What the genesis says.
     #[command(flatten)]
     pub genesis: GenesisArgs,

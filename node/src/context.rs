@@ -3,6 +3,7 @@
 
 use crate::books::BooksHandle;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use talkoot_protocol::announce::Served;
 use talkoot_protocol::{
@@ -43,6 +44,8 @@ pub struct LendingLimits {
     pub sessions_max: usize,
     /// Memory lent for weights and sessions, bytes.
     pub memory_bytes: u64,
+    /// Threads that compute a step together.
+    pub threads: usize,
     /// Holds of unconfirmed reservations of one submitter that we work for, µGFT.
     pub exposure_ugft: u64,
 }
@@ -60,6 +63,10 @@ pub struct ServedModel {
     pub arithmetic: ArithmeticId,
     /// Bytes of the weights in memory.
     pub shard_bytes: u64,
+    /// Bytes of the caches of open sessions, as the worker last counted them.
+    pub session_bytes: Arc<AtomicU64>,
+    /// Bytes that those caches may take.
+    pub session_bytes_max: u64,
     /// Measured speed.
     pub layers_per_second: u32,
     /// The thread that computes them.

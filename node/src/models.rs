@@ -10,7 +10,8 @@ mod demo;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use talkoot_inference::{AskerModel, Checkpoint};
+use talkoot_inference::kernels::PackedFormat;
+use talkoot_inference::{AskerModel, Checkpoint, LoadObserver};
 use talkoot_protocol::{Hash, ModelCard, ModelId, Wallet};
 
 use crate::exchange::blobs::{BlobStore, FetchError};
@@ -27,6 +28,40 @@ pub struct LocalModel {
     pub checkpoint: Arc<Checkpoint>,
     /// Text in and text out.
     pub asker: Arc<AskerModel>,
+}
+
+/// How a checkpoint is used.
+#[derive(Clone, Copy)]
+pub struct Use<'a> {
+    /// What its matrices are packed to; none leaves them as stored.
+    pub format: Option<PackedFormat>,
+    /// Where hashes and packed matrices are kept.
+    pub cache: Option<&'a Path>,
+    /// Threads that hash it.
+    pub threads: usize,
+    /// Who hears how far it is.
+    pub observer: LoadObserver<'a>,
+}
+
+impl Default for Use<'_> {
+    fn default() -> Self {
+        Self {
+            format: None,
+            cache: None,
+            threads: 1,
+            observer: &|_| {},
+        }
+    }
+}
+
+impl std::fmt::Debug for Use<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Use")
+            .field("format", &self.format)
+            .field("cache", &self.cache)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a model could not be opened.
@@ -56,18 +91,19 @@ impl LocalModel {
     /// # Errors
     /// [`ModelError`]; the embedded files are tested, so this is a bug.
     pub fn demo() -> Result<Self, ModelError> {
-        Self::of(
-            Checkpoint::from_files(&demo::files()),
-            demo::NAME,
-            "embedded demo model",
-        )
+        Self::open(None, &Use::default())
     }
 
-    /// Opens a Hugging Face directory. Its name is the directory's.
+    /// Opens a Hugging Face directory, or the demo model where none is given. Its
+    /// name is the directory's, with the format at the end where it is packed.
     ///
     /// # Errors
     /// [`ModelError`] naming the path.
-    pub fn open(directory: &Path) -> Result<Self, ModelError> {
+    pub fn open(directory: Option<&Path>, how: &Use<'_>) -> Result<Self, ModelError> {
+        let Some(directory) = directory else {
+            let opened = Checkpoint::from_files(&demo::files());
+            return Self::of(opened, how, demo::NAME, "embedded demo model");
+        };
         let path = directory.display().to_string();
         let full = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let name: String = full
@@ -79,11 +115,12 @@ impl LocalModel {
             .chars()
             .take(48)
             .collect();
-        Self::of(Checkpoint::open(directory), &name, &path)
+        Self::of(Checkpoint::open(directory), how, &name, &path)
     }
 
     fn of(
         opened: Result<Checkpoint, talkoot_inference::CheckpointError>,
+        how: &Use<'_>,
         name: &str,
         path: &str,
     ) -> Result<Self, ModelError> {
@@ -91,7 +128,16 @@ impl LocalModel {
             path: path.to_owned(),
             source,
         };
-        let checkpoint = opened.map_err(wrong)?;
+        let mut checkpoint = opened.map_err(wrong)?;
+        if let Some(format) = how.format {
+            checkpoint = checkpoint.packed_as(format);
+        }
+        if let Some(cache) = how.cache {
+            checkpoint = checkpoint.cached_in(cache);
+        }
+        checkpoint
+            .hash_tensors(how.threads, how.observer)
+            .map_err(wrong)?;
         let card = checkpoint.card(name).map_err(wrong)?;
         let asker = checkpoint.asker().map_err(|source| ModelError::Asker {
             path: path.to_owned(),

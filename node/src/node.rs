@@ -4,6 +4,7 @@
 //! [`NodeHandle`] answers for all of them and stops them in the reverse order.
 //! Decisions stand elsewhere.
 
+mod loading;
 mod serving;
 mod start;
 mod welcome;
@@ -21,13 +22,19 @@ use crate::clock;
 use crate::context::NodeContext;
 use crate::core::route;
 use crate::data::DataPlane;
+use crate::exit::Failure;
 use crate::gossip::ControlPlane;
 use crate::models::Models;
+use crate::settings::Settings;
 use crate::views::LedgerQuestion;
 use crate::{invites, swarm, views};
+use loading::Loading;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+use talkoot_inference::kernels::InstructionSet;
 use talkoot_ledger::Ledger;
 use talkoot_ledger::signer::SigningState;
 use talkoot_protocol::ModelId;
@@ -49,6 +56,9 @@ struct Parts {
     models: Models,
     asker: Asker,
     began: Instant,
+    /// Where what can be made again is kept.
+    cache: PathBuf,
+    loading: Loading,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
 }
@@ -74,6 +84,18 @@ impl NodeHandle {
             .await?)
     }
 
+    /// Loads the layers that the owner or the network wants, and serves them.
+    /// Ends when they are served, or at once where the owner lends nothing.
+    ///
+    /// # Errors
+    /// When a model cannot be opened or does not fit.
+    pub async fn lend(&self, settings: Settings) -> Result<(), Failure> {
+        if settings.serve {
+            serving::start(self, settings).await?;
+        }
+        Ok(())
+    }
+
     /// `status`.
     ///
     /// # Errors
@@ -91,7 +113,11 @@ impl NodeHandle {
         });
         let (balance, chain, signing) = read.await?;
         let models = self.model_views();
-        let reasons = readiness(&models);
+        let mut reasons = readiness(&models);
+        let loading = self.0.loading.view();
+        if let Some(loading) = loading.as_ref().filter(|_| !reasons.is_empty()) {
+            reasons.insert(0, loading.to_string());
+        }
         let served = ctx.served.list();
         Ok(StatusView {
             schema: SCHEMA,
@@ -113,8 +139,15 @@ impl NodeHandle {
                     layers_total: model.card.shape.layers,
                     layers_per_second: model.layers_per_second,
                     bytes: model.shard_bytes,
+                    session_bytes: model.session_bytes.load(Ordering::Relaxed),
+                    session_bytes_max: model.session_bytes_max,
+                    dtype: model.card.dtype.name().to_owned(),
+                    arithmetic: model.arithmetic.to_string(),
                 })
                 .collect(),
+            loading,
+            instruction_set: InstructionSet::best().name().to_owned(),
+            threads: ctx.limits.threads,
             models,
             balance,
             chain,
@@ -340,6 +373,10 @@ fn served_view(served: &Served) -> ServedView {
         layers_total: served.layers,
         layers_per_second: served.layers_per_second,
         bytes: 0,
+        session_bytes: 0,
+        session_bytes_max: 0,
+        dtype: String::new(),
+        arithmetic: served.arithmetic.to_string(),
     }
 }
 

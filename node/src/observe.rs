@@ -251,6 +251,7 @@ fn context(genesis: &Genesis, key: Keypair, books: BooksHandle) -> NodeContext {
         limits: LendingLimits {
             sessions_max: 0,
             memory_bytes: 0,
+            threads: 0,
             exposure_ugft: 0,
         },
     }

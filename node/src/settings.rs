@@ -6,9 +6,11 @@
 
 use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
 use crate::exit::{Exit, Failure};
+use crate::machine;
 use crate::units::{self, UGFT_PER_GFT};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use talkoot_inference::kernels::PackedFormat;
 use talkoot_protocol::genesis::PPM;
 use talkoot_protocol::{Genesis, LayerRange, Policy, Pricing};
 
@@ -24,6 +26,9 @@ pub const INSTANCE_PORTS: u16 = 10;
 pub const INSTANCES_MAX: u16 = 200;
 /// The founder's line of a network that a node begins by itself, µGFT.
 pub const SOLO_LINE_UGFT: u64 = 10_000 * UGFT_PER_GFT;
+
+/// Threads of a step at most.
+const THREADS_MAX: usize = 256;
 
 /// How layers are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +69,11 @@ pub struct Settings {
     pub exposure_ugft: u64,
     /// How layers are computed.
     pub backend: Backend,
+    /// What matrices are packed to when they are loaded; none leaves them as
+    /// stored.
+    pub quantize: Option<PackedFormat>,
+    /// Threads that compute a step together.
+    pub threads: usize,
 }
 
 impl Settings {
@@ -108,6 +118,8 @@ impl Settings {
             exposure_ugft: units::parse_gft(&args.exposure)
                 .map_err(|error| bad(format!("--exposure: {error}")))?,
             backend: args.backend.into(),
+            quantize: args.quantize.into(),
+            threads: threads(args.threads)?,
         };
         settings.check()?;
         Ok(settings)
@@ -147,6 +159,19 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// How many threads `--threads` means: without it, as many as this process may
+/// run at once.
+///
+/// # Errors
+/// When there are none or too many.
+pub fn threads(wanted: Option<u16>) -> Result<usize, Failure> {
+    let threads = wanted.map_or_else(|| machine::threads().min(THREADS_MAX), usize::from);
+    if (1..=THREADS_MAX).contains(&threads) {
+        return Ok(threads);
+    }
+    Err(bad(format!("--threads is 1 to {THREADS_MAX}")))
 }
 
 /// Says early what a multiaddr parser would say later and shorter.
@@ -256,6 +281,8 @@ mod tests {
             ("--p2p-port 9 --data-port 9", "--data-port"),
             ("--p2p-port 9 --http-port 9", "--http-port"),
             ("--sessions 0", "--sessions"),
+            ("--threads 0", "--threads"),
+            ("--threads 257", "--threads"),
             ("--max-mem lots", "--max-mem"),
             ("--exposure=-1", "--exposure"),
             ("--model /nowhere", "--model"),
@@ -272,7 +299,7 @@ mod tests {
     fn given_values_are_kept() {
         let given = settings(
             "--layers 2..4 --max-mem 2GiB --exposure 5GFT --sessions 3 --no-mdns \
-             --listen 127.0.0.1 --backend burn --bootstrap /ip4/127.0.0.1/udp/1/quic-v1/p2p/x",
+             --listen 127.0.0.1 --backend burn --quantize q4_0 --threads 3 --bootstrap /ip4/127.0.0.1/udp/1/quic-v1/p2p/x",
             0,
         )
         .unwrap();
@@ -281,6 +308,18 @@ mod tests {
         assert_eq!((given.exposure_ugft, given.sessions_max), (5_000_000, 3));
         assert_eq!((given.mdns, given.backend), (false, Backend::Burn));
         assert_eq!(given.bootstrap.len(), 1);
+        assert_eq!(
+            (given.quantize, given.threads),
+            (Some(PackedFormat::Q4_0), 3)
+        );
+        for (name, format) in [
+            ("none", None),
+            ("bf16", Some(PackedFormat::Bf16)),
+            ("q8_0", Some(PackedFormat::Q8_0)),
+        ] {
+            let given = settings(&format!("--quantize {name}"), 0).unwrap();
+            assert_eq!(given.quantize, format);
+        }
     }
 
     #[test]

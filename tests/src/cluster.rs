@@ -231,7 +231,8 @@ impl Node {
             .append(true)
             .open(self.root.with_extension("log"));
         let ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0"];
-        let mut command = self.command(&["up", "--listen", "127.0.0.1", "--no-mdns"]);
+        let mut command =
+            self.command(&["up", "--listen", "127.0.0.1", "--no-mdns", "--threads", "1"]);
         command
             .args(ports)
             .args(&self.arguments)
@@ -254,7 +255,16 @@ impl Node {
                 .map_err(|error| error.to_string())?
                 .ok_or_else(|| "no api.json".to_owned())
         });
-        self.client = Some(Client::new(api));
+        let client = Client::new(api);
+        wait_for("the layers to be loaded", WAIT, || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok());
+            assert!(ended.flatten().is_none(), "the node ended\n{}", self.log());
+            let status: StatusView = client.get("status").map_err(|error| error.to_string())?;
+            status
+                .loading
+                .map_or(Ok(()), |loading| Err(loading.to_string()))
+        });
+        self.client = Some(client);
     }
 
     /// What the process logged.

@@ -28,6 +28,12 @@ impl InstructionSet {
         Features::of_this_machine().sets()
     }
 
+    /// The best that this machine has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available().pop().unwrap_or(Self::Baseline)
+    }
+
     /// The name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

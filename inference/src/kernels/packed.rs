@@ -58,6 +58,16 @@ impl PackedFormat {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Bf16, Self::Q8_0, Self::Q4_0];
 
+    /// The name in settings and listings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+
     /// Elements of the inner dimension that lie together.
     pub(super) const fn chunk(self) -> usize {
         match self {

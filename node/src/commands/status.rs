@@ -33,12 +33,20 @@ fn page(status: &StatusView, url: &str) -> String {
         format!("{} ({})", status.network, output::id(&status.network_id)),
     );
     line("peers", status.peers.to_string());
-    if status.serving.is_empty() {
+    if status.serving.is_empty() && status.loading.is_none() {
         line("serving", "nothing".to_owned());
     }
     for served in &status.serving {
         line("serving", serving(served));
+        line("memory", memory(served));
     }
+    if let Some(loading) = &status.loading {
+        line("loading", loading.to_string());
+    }
+    line(
+        "compute",
+        format!("{}, {}", status.instruction_set, threads(status.threads)),
+    );
     for model in &status.models {
         let gaps = output::gaps(&model.coverage);
         let state = if gaps.is_empty() {
@@ -121,6 +129,23 @@ pub fn serving(served: &ServedView) -> String {
         text.push_str(&format!(", {}", units::bytes(served.bytes)));
     }
     text
+}
+
+/// How a served range is stored and what it takes.
+fn memory(served: &ServedView) -> String {
+    format!(
+        "{} weights {}, sessions {} of {}, arithmetic {}",
+        served.dtype,
+        units::bytes(served.bytes),
+        units::bytes(served.session_bytes),
+        units::bytes(served.session_bytes_max),
+        served.arithmetic,
+    )
+}
+
+fn threads(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} thread{plural}")
 }
 
 fn with_reasons(state: &str, reasons: &[String]) -> String {

@@ -2,14 +2,15 @@
 //!
 //! Order: settings, lock, identity, network; then HTTP answers (`/livez`, and
 //! "starting" for the rest), then the node starts. `api.json` appears when it
-//! has and goes at an orderly stop. SIGINT, SIGTERM, `talkoot down` and, where
+//! has, and goes at an orderly stop; then layers load, which `status` shows, and
+//! the last line says `ready`. SIGINT, SIGTERM, `talkoot down` and, where
 //! asked for, the end of stdin all stop it the same way.
 
 pub mod banner;
 mod stop;
 
 use super::{join, output};
-use crate::api::SCHEMA;
+use crate::api::{SCHEMA, StatusView};
 use crate::cli::{GenesisArgs, UpArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
@@ -109,7 +110,7 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
     let mut server = tokio::spawn(http::serve(listener, late.clone(), token.clone(), async {
         let _ = http_ended.await;
     }));
-    let home = parts.home.clone();
+    let (home, settings) = (parts.home.clone(), parts.settings.clone());
     let network = parts.genesis.id();
     let expects_peers = parts.ticket.is_some() || !parts.settings.bootstrap.is_empty();
     let handle = tokio::select! {
@@ -119,22 +120,10 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
     };
     home.clear_new(network);
     late.set(handle.clone());
-    let status = handle.status().await?;
-    let api = ApiFile {
-        schema: SCHEMA,
-        url: format!("http://{address}"),
-        token,
-        pid: std::process::id(),
-        version: status.version.clone(),
-        wallet: status.wallet.clone(),
-        peer_id: status.peer_id.clone(),
-        network_id: status.network_id.clone(),
-        addresses: status.addresses.clone(),
-        data_addresses: status.data_addresses.clone(),
-    };
-    home.write_api(&api)?;
-    output::print(&banner::text(&status, &api.url, expects_peers))?;
+    let url = format!("http://{address}");
+    home.write_api(&api_file(&handle.status().await?, &url, token))?;
     let outcome = tokio::select! {
+        failed = lend(&handle, settings, &url, expects_peers) => failed,
         () = stop.any() => Ok(()),
         () = late.stop_requested() => Ok(()),
         () = handle.stopped() => Err(Failure::new(Exit::Failure, "the node stopped by itself; see the log")),
@@ -149,6 +138,34 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
     }
     let _ = end_http.send(());
     outcome
+}
+
+fn api_file(status: &StatusView, url: &str, token: String) -> ApiFile {
+    ApiFile {
+        schema: SCHEMA,
+        url: url.to_owned(),
+        token,
+        pid: std::process::id(),
+        version: status.version.clone(),
+        wallet: status.wallet.clone(),
+        peer_id: status.peer_id.clone(),
+        network_id: status.network_id.clone(),
+        addresses: status.addresses.clone(),
+        data_addresses: status.data_addresses.clone(),
+    }
+}
+
+/// Loads what is served, says that the node is ready, and ends only when one of
+/// the two fails.
+async fn lend(
+    handle: &NodeHandle,
+    settings: Settings,
+    url: &str,
+    expects_peers: bool,
+) -> Result<(), Failure> {
+    handle.lend(settings).await?;
+    output::print(&banner::text(&handle.status().await?, url, expects_peers))?;
+    std::future::pending().await
 }
 
 async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failure> {

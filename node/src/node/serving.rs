@@ -9,10 +9,13 @@ use crate::exit::{Exit, Failure};
 use crate::jobs::engine::shard::ShardEngine;
 use crate::jobs::worker::WorkerHandle;
 use crate::machine;
-use crate::models::LocalModel;
+use crate::models::{LocalModel, Use};
 use crate::settings::{Backend, Settings};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use talkoot_inference::{SessionConfig, Shard, ShardOptions, session_bytes};
+use talkoot_inference::{LoadEvent, SessionConfig, Shard, ShardOptions, session_bytes};
 use talkoot_ledger::kinds::Model;
 use talkoot_ledger::{Payload, kinds};
 use talkoot_protocol::{DType, LayerRange};
@@ -32,33 +35,53 @@ pub(super) fn memory_default() -> u64 {
 
 /// Opens the models and serves the layers that the owner or the network wants.
 pub(super) async fn start(node: &NodeHandle, settings: Settings) -> Result<(), Failure> {
-    let paths = settings.models.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&paths)).await;
+    let lent = lend(node, &settings).await;
+    node.0.loading.end();
+    lent?;
+    node.0.control.announce_now();
+    tokio::spawn(describe_models(node.clone()));
+    Ok(())
+}
+
+async fn lend(node: &NodeHandle, settings: &Settings) -> Result<(), Failure> {
+    let opening = (node.clone(), settings.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&opening.0, &opening.1)).await;
     let models = opened.map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
     for model in models {
         node.0
             .models
             .add(model.clone())
             .map_err(|error| Failure::new(Exit::BadConfig, error.to_string()))?;
-        let range = choose(node, &model, &settings).await?;
-        serve(node, model, range, settings.backend).await?;
+        let range = choose(node, &model, settings).await?;
+        serve(node, model, range, settings).await?;
     }
-    node.0.control.announce_now();
-    tokio::spawn(describe_models(node.clone()));
     Ok(())
 }
 
-fn open(paths: &[std::path::PathBuf]) -> Result<Vec<LocalModel>, Failure> {
+fn open(node: &NodeHandle, settings: &Settings) -> Result<Vec<LocalModel>, Failure> {
+    let loading = &node.0.loading;
+    let how = Use {
+        format: settings.quantize,
+        cache: Some(&node.0.cache),
+        threads: settings.threads,
+        observer: &|event| loading.hear(&event),
+    };
     let wrong = |error: crate::models::ModelError| {
         Failure::new(Exit::BadConfig, error.to_string())
             .hint("--model is a Hugging Face directory: config.json, tokenizer.json, *.safetensors")
     };
-    if paths.is_empty() {
-        return Ok(vec![LocalModel::demo().map_err(wrong)?]);
+    let open_one = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_name).unwrap_or_default();
+        loading.begin(&name.to_string_lossy());
+        LocalModel::open(path, &how).map_err(wrong)
+    };
+    if settings.models.is_empty() {
+        return Ok(vec![open_one(None)?]);
     }
-    paths
+    settings
+        .models
         .iter()
-        .map(|path| LocalModel::open(path).map_err(wrong))
+        .map(|path| open_one(Some(path)))
         .collect()
 }
 
@@ -130,24 +153,39 @@ fn session_bytes_of(model: &LocalModel, range: LayerRange) -> u64 {
     )
 }
 
+/// What is left of the lent memory beside the weights is for sessions; one full
+/// session is served where the owner names layers that leave less.
+fn options(
+    node: &NodeHandle,
+    model: &LocalModel,
+    range: LayerRange,
+    settings: &Settings,
+) -> ShardOptions {
+    let memory_bytes = node.0.ctx.limits.memory_bytes;
+    let left_bytes = memory_bytes.saturating_sub(model.checkpoint.weight_bytes(range));
+    ShardOptions {
+        backend: match settings.backend {
+            Backend::Kernels => talkoot_inference::Backend::Kernels,
+            Backend::Burn => talkoot_inference::Backend::Burn,
+        },
+        session_bytes_max: left_bytes.max(session_bytes_of(model, range)),
+        threads: settings.threads,
+    }
+}
+
 async fn serve(
     node: &NodeHandle,
     model: LocalModel,
     range: LayerRange,
-    backend: Backend,
+    settings: &Settings,
 ) -> Result<(), Failure> {
-    let ctx = node.0.ctx.clone();
+    let options = options(node, &model, range, settings);
+    let loading = node.0.loading.clone();
+    loading.begin(&model.card.name);
     let loaded = tokio::task::spawn_blocking(move || {
-        let options = ShardOptions {
-            backend: match backend {
-                Backend::Kernels => talkoot_inference::Backend::Kernels,
-                Backend::Burn => talkoot_inference::Backend::Burn,
-            },
-            session_bytes_max: ctx.limits.memory_bytes,
-            ..ShardOptions::default()
-        };
-        tracing::info!(model = model.card.name, %range, "loading layers");
-        let mut shard = Shard::load(&model.checkpoint, range, &options)
+        tracing::info!(model = model.card.name, %range, threads = options.threads, "loading layers");
+        let observer = |event: LoadEvent<'_>| loading.hear(&event);
+        let mut shard = Shard::load_observed(&model.checkpoint, range, &options, &observer)
             .map_err(|error| Failure::new(Exit::BadConfig, error.to_string()))?;
         let began = clock::monotonic();
         let elapsed_us = || u64::from(clock::elapsed_us(began));
@@ -160,10 +198,12 @@ async fn serve(
         .await
         .map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
     let (arithmetic, shard_bytes) = (shard.arithmetic(), shard.weight_bytes());
+    let session_bytes = Arc::<AtomicU64>::default();
+    let counted = Arc::clone(&session_bytes);
     let worker = WorkerHandle::start(
         &model.card.name,
         node.0.ctx.limits.sessions_max,
-        move || ShardEngine::new(shard),
+        move || ShardEngine::counted(shard, counted),
     )?;
     #[expect(
         clippy::cast_possible_truncation,
@@ -178,6 +218,8 @@ async fn serve(
         range,
         arithmetic,
         shard_bytes,
+        session_bytes,
+        session_bytes_max: options.session_bytes_max,
         layers_per_second,
         worker,
     });

@@ -1,9 +1,10 @@
 //! Starting a node: each part after those it needs.
 //!
 //! Books first, then the data plane, then the control plane (it announces where
-//! the data plane answers), then the layers. The node answers while its layers
-//! still load.
+//! the data plane answers). The layers come last, in `serving`: the node answers
+//! while they load.
 
+use super::loading::Loading;
 use super::{NodeHandle, Parts, serving, welcome};
 use crate::ask::Asker;
 use crate::books::BooksHandle;
@@ -20,6 +21,7 @@ use crate::settings::Settings;
 use crate::settlement::{self, BookedJobs};
 use crate::swarm::SwarmSettings;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use talkoot_ledger::Books;
 use talkoot_ledger::books::{IndexMode, Opening, Progress};
@@ -49,7 +51,8 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Failure, format!("{what}: {error}"))
 }
 
-/// Starts a node; it listens when this returns. Layers may still load.
+/// Starts a node; it listens when this returns, and serves nothing yet
+/// ([`NodeHandle::lend`]).
 ///
 /// # Errors
 /// When a port is taken or the ledger cannot be opened.
@@ -90,13 +93,13 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     forward_marks(&data, &control);
     let link = Arc::clone(&data.host().link);
     control.on_gone(Box::new(move |peer| link.forget(peer)));
-    let handle = assemble(ctx, control, data, models);
+    let handle = assemble(ctx, control, data, models, home.cache);
+    if settings.serve {
+        handle.0.loading.begin("models");
+    }
     welcome::serve(&handle, invites);
     if let Some(ticket) = ticket {
         tokio::spawn(welcome::present(handle.clone(), ticket));
-    }
-    if settings.serve {
-        serving::start(&handle, settings).await?;
     }
     Ok(handle)
 }
@@ -114,6 +117,7 @@ fn context(genesis: Genesis, key: Keypair, books: BooksHandle, settings: &Settin
             memory_bytes: settings
                 .memory_bytes
                 .unwrap_or_else(serving::memory_default),
+            threads: settings.threads,
             exposure_ugft: settings.exposure_ugft,
         },
     }
@@ -141,6 +145,7 @@ fn assemble(
     control: Arc<ControlPlane>,
     data: DataPlane,
     models: Models,
+    cache: PathBuf,
 ) -> NodeHandle {
     let asker = Asker {
         ctx: Arc::clone(&ctx),
@@ -156,6 +161,8 @@ fn assemble(
         data,
         models,
         asker,
+        cache,
+        loading: Loading::default(),
         began: clock::monotonic(),
         stop,
         stopped,

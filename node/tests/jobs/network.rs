@@ -14,6 +14,7 @@ use talkoot::data::plane::PlaneParts;
 use talkoot::jobs::engine::{Engine, EngineError, SessionSpec, ShardEngine};
 use talkoot::jobs::submit::{JobObserver, JobRequest, RouteStage, TokenEvent};
 use talkoot::jobs::worker::WorkerHandle;
+use talkoot_inference::kernels::PackedFormat;
 use talkoot_inference::{Checkpoint, Shard, ShardOptions};
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::{
@@ -53,6 +54,14 @@ pub(crate) fn checkpoint() -> Checkpoint {
     Checkpoint::open(&fixture("stories260k")).unwrap()
 }
 
+/// The same, packed.
+pub(crate) fn checkpoint_as(format: Option<PackedFormat>) -> Checkpoint {
+    match format {
+        Some(format) => checkpoint().packed_as(format),
+        None => checkpoint(),
+    }
+}
+
 pub(crate) fn ranges(cuts: &[u32]) -> Vec<LayerRange> {
     cuts.windows(2)
         .map(|pair| LayerRange::new(pair[0], pair[1]).unwrap())
@@ -70,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) exposure_ugft: u64,
     /// A pause before each step of one stage, for tests that need time.
     pub(crate) slow: Option<(usize, Duration)>,
+    /// What the weights are packed to.
+    pub(crate) format: Option<PackedFormat>,
 }
 
 impl Plan {
@@ -83,11 +94,12 @@ impl Plan {
             line_ugft: 1_000_000_000,
             exposure_ugft: u64::MAX,
             slow: None,
+            format: None,
         }
     }
 
     pub(crate) fn build(self) -> Network {
-        let checkpoint = checkpoint();
+        let checkpoint = checkpoint_as(self.format);
         let card = checkpoint.card("stories").unwrap();
         let keys: Vec<Keypair> = (1..=u8::try_from(self.cuts.len()).unwrap())
             .map(|seed| Keypair::from_seed(&[seed; 32]))
@@ -121,6 +133,7 @@ impl Plan {
                 limits: LendingLimits {
                     sessions_max: self.sessions_max,
                     memory_bytes: 1 << 30,
+                    threads: 1,
                     exposure_ugft: self.exposure_ugft,
                 },
                 ledger: Arc::new(books.clone()),
@@ -169,6 +182,8 @@ impl Plan {
             range,
             arithmetic,
             shard_bytes,
+            session_bytes: Arc::default(),
+            session_bytes_max: ShardOptions::default().session_bytes_max,
             layers_per_second: 1000,
             worker,
         }

@@ -1,12 +1,15 @@
 //! Whole jobs: the ring gives what one process gives, and the books are right.
 
-use crate::network::{Carrier, Network, Node, Plan, Seen, checkpoint, ranges, recorder};
+use crate::network::{
+    Carrier, Network, Node, Plan, Seen, checkpoint, checkpoint_as, ranges, recorder,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use talkoot::api::{AskError, ErrorCode};
 use talkoot::core::job::Deadlines;
 use talkoot::jobs::submit::{JobReport, JobRequest, submit};
-use talkoot_inference::{GenerateOptions, Shard, ShardOptions, TokenSampler, generate};
+use talkoot_inference::kernels::PackedFormat;
+use talkoot_inference::{Checkpoint, GenerateOptions, Shard, ShardOptions, TokenSampler, generate};
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::frame::Finish;
 use talkoot_protocol::{DType, JobId, Wallet};
@@ -15,10 +18,19 @@ use tokio::sync::watch;
 const FOUR: [u32; 5] = [0, 1, 2, 3, 5];
 
 fn alone(prompt: &[u32], tokens_max: u32, sampling: &SamplingParams, dtype: DType) -> Vec<u32> {
-    let checkpoint = checkpoint();
+    alone_with(&checkpoint(), prompt, tokens_max, sampling, dtype)
+}
+
+fn alone_with(
+    checkpoint: &Checkpoint,
+    prompt: &[u32],
+    tokens_max: u32,
+    sampling: &SamplingParams,
+    dtype: DType,
+) -> Vec<u32> {
     let mut shards: Vec<Shard> = ranges(&[0, 5])
         .into_iter()
-        .map(|range| Shard::load(&checkpoint, range, &ShardOptions::default()).unwrap())
+        .map(|range| Shard::load(checkpoint, range, &ShardOptions::default()).unwrap())
         .collect();
     let options = GenerateOptions {
         tokens_max,
@@ -98,6 +110,27 @@ async fn a_ring_over_memory_equals_one_process() {
 #[tokio::test]
 async fn a_ring_over_quic_equals_one_process() {
     ring_equals_one_process(Carrier::Quic).await;
+}
+
+#[tokio::test]
+async fn a_ring_of_packed_shards_equals_one_process() {
+    for format in PackedFormat::ALL {
+        let mut plan = Plan::new(Carrier::Memory, &FOUR);
+        plan.format = Some(format);
+        let network = plan.build();
+        let ids = prompt(20);
+        let sampling = SamplingParams::default();
+        let expected = alone_with(
+            &checkpoint_as(Some(format)),
+            &ids,
+            16,
+            &sampling,
+            DType::F32,
+        );
+        let (report, seen) = run(&network, network.request(&ids, 16), usize::MAX).await;
+        report.unwrap();
+        assert_eq!(seen.lock().unwrap().ids(), expected, "{format:?}");
+    }
 }
 
 #[tokio::test]

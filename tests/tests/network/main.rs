@@ -13,6 +13,7 @@ mod crash;
 mod first_path;
 mod inspect;
 mod newcomer;
+mod packed;
 mod quote;
 mod switches;
 

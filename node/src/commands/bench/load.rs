@@ -3,7 +3,7 @@
 use crate::cli::BenchArgs;
 use crate::commands::output;
 use crate::exit::{Exit, Failure};
-use crate::{clock, machine, models, units};
+use crate::{clock, machine, models, settings, units};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,6 @@ use talkoot_protocol::LayerRange;
 
 /// The name of the embedded model.
 const DEMO: &str = "demo";
-/// Threads at most.
-const THREADS_MAX: usize = 256;
 /// What a step needs beside weights and caches.
 const WORKING_BYTES: u64 = 200 << 20;
 
@@ -54,16 +52,6 @@ pub(super) fn open(args: &BenchArgs, cache: &Path) -> Result<Checkpoint, Failure
     Ok(checkpoint)
 }
 
-/// How many threads the arguments mean.
-pub(super) fn threads(args: &BenchArgs) -> Result<usize, Failure> {
-    let threads = args.threads.map_or_else(machine::threads, usize::from);
-    if (1..=THREADS_MAX).contains(&threads) {
-        return Ok(threads);
-    }
-    let message = format!("--threads is 1 to {THREADS_MAX}");
-    Err(Failure::new(Exit::BadConfig, message))
-}
-
 /// Loads layers, with room for sessions of so many bytes.
 pub(super) fn load(
     checkpoint: &Checkpoint,
@@ -80,7 +68,7 @@ pub(super) fn load(
     )?;
     let options = ShardOptions {
         session_bytes_max: session_bytes,
-        threads: threads(args)?,
+        threads: settings::threads(args.threads)?,
         ..ShardOptions::default()
     };
     let shown = AtomicU64::new(0);

@@ -5,6 +5,7 @@
 
 use super::interrupt::Interrupt;
 use super::plan::{Member, Plan};
+use crate::api::StatusView;
 use crate::cli::BackendArg;
 use crate::client::Client;
 use crate::clock;
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use talkoot_inference::kernels::PackedFormat;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -110,6 +112,15 @@ impl Nodes {
             .first()
             .ok_or_else(|| Failure::new(Exit::NotRunning, "the asker is not up"))?
             .client()
+    }
+
+    /// What nodes still load, in words.
+    pub(super) fn loading(&self) -> Vec<String> {
+        let of = |node: &Node| {
+            let status: StatusView = node.client().ok()?.get("status").ok()?;
+            Some(format!("{}: {}", node.name, status.loading?))
+        };
+        self.running.iter().filter_map(of).collect()
     }
 
     /// Fails when a process has ended by itself.
@@ -268,6 +279,10 @@ fn spawn(
             if plan.backend == BackendArg::Burn {
                 command.args(["--backend", "burn"]);
             }
+            if let Some(format) = Option::<PackedFormat>::from(plan.quantize) {
+                command.args(["--quantize", format.name()]);
+            }
+            command.args(["--threads", &plan.threads.to_string()]);
         }
     }
     let log = File::create(root.join("log"))?;

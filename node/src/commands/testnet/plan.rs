@@ -1,7 +1,7 @@
 //! Who takes part in a testnet: seeds, one genesis, and which layers each
 //! worker serves.
 
-use crate::cli::{BackendArg, TestnetArgs};
+use crate::cli::{BackendArg, QuantizeArg, TestnetArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home;
@@ -42,6 +42,10 @@ pub(super) struct Plan {
     pub(super) layers: u32,
     /// How the workers compute.
     pub(super) backend: BackendArg,
+    /// What they pack the weights to.
+    pub(super) quantize: QuantizeArg,
+    /// Threads of each.
+    pub(super) threads: u16,
 }
 
 impl Plan {
@@ -76,6 +80,8 @@ impl Plan {
             model: args.model.as_deref().map(std::path::absolute).transpose()?,
             layers,
             backend: args.backend,
+            quantize: args.quantize,
+            threads: args.threads,
         })
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn for_coverage(
     layers: u32,
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
-    let began = clock::monotonic();
+    let mut began = clock::monotonic();
     let others = nodes.all().len().saturating_sub(1);
     let mut shown = String::new();
     loop {
@@ -30,10 +30,20 @@ pub(super) fn for_coverage(
         nodes.check_alive()?;
         let status: StatusView = nodes.asker()?.get("status")?;
         let covered = covered(&status, layers);
-        let progress = format!(
+        let mut progress = format!(
             "{} of {others} workers found, {covered} of {layers} layers covered\n",
             status.peers
         );
+        let loading = if covered == layers {
+            Vec::new()
+        } else {
+            nodes.loading()
+        };
+        if !loading.is_empty() {
+            // Packing a large model takes as long as it takes.
+            began = clock::monotonic();
+            progress = format!("{}; {}\n", progress.trim_end(), loading.join("; "));
+        }
         if progress != shown {
             output::note(&progress);
             shown = progress;

@@ -77,6 +77,7 @@ fn context(seed: u8, home: &tempfile::TempDir, is_new: bool) -> Arc<NodeContext>
         limits: LendingLimits {
             sessions_max: 2,
             memory_bytes: 0,
+            threads: 1,
             exposure_ugft: 0,
         },
     })

@@ -4,6 +4,8 @@
 use super::{Engine, EngineError, SessionSpec};
 use crate::core::stage::{Computed, Work, WorkInput};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use talkoot_inference::{
     Sampler, SessionConfig, SessionId, Shard, ShardError, StepInput, StepItem, StepOutput,
     TokenSampler, Wanted,
@@ -24,16 +26,30 @@ impl From<ShardError> for EngineError {
 pub struct ShardEngine {
     shard: Shard,
     samplers: BTreeMap<u64, TokenSampler>,
+    session_bytes: Arc<AtomicU64>,
 }
 
 impl ShardEngine {
     /// Wraps a loaded shard.
     #[must_use]
-    pub const fn new(shard: Shard) -> Self {
+    pub fn new(shard: Shard) -> Self {
+        Self::counted(shard, Arc::default())
+    }
+
+    /// Wraps a loaded shard and keeps the bytes of its open sessions in
+    /// `session_bytes`, for others to read.
+    #[must_use]
+    pub const fn counted(shard: Shard, session_bytes: Arc<AtomicU64>) -> Self {
         Self {
             shard,
             samplers: BTreeMap::new(),
+            session_bytes,
         }
+    }
+
+    fn count(&self) {
+        self.session_bytes
+            .store(self.shard.session_bytes(), Ordering::Relaxed);
     }
 
     fn finish(&mut self, session: u64, work: &Work, output: StepOutput) -> Computed {
@@ -85,6 +101,7 @@ impl Engine for ShardEngine {
             hidden_dtype: spec.hidden_dtype,
         };
         self.shard.open(SessionId(session), config)?;
+        self.count();
         if let Some((params, prompt_ids)) = spec.sampling {
             self.samplers
                 .insert(session, TokenSampler::new(params, &prompt_ids));
@@ -94,6 +111,7 @@ impl Engine for ShardEngine {
 
     fn close(&mut self, session: u64) {
         self.shard.close(SessionId(session));
+        self.count();
         self.samplers.remove(&session);
     }
 
