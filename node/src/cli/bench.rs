@@ -1,4 +1,4 @@
-//! The arguments of `talkoot bench`.
+//! The arguments of `talkoot bench`: what is loaded and how much is measured.
 
 use super::QuantizeArg;
 use clap::Args;
