@@ -11,6 +11,10 @@
 pub enum InstructionSet {
     /// What the compiler may assume everywhere.
     Baseline,
+    /// 128-bit registers of 64-bit Arm.
+    Neon,
+    /// Dot products of bytes in them.
+    NeonDotprod,
     /// 256-bit registers, fused multiply-add, conversions of half floats.
     Avx2,
     /// 512-bit registers.
@@ -39,6 +43,8 @@ impl InstructionSet {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon+dotprod",
             Self::Avx2 => "avx2+fma",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512+vnni",
@@ -50,6 +56,8 @@ impl InstructionSet {
 /// What the processor and the system offer, each by itself.
 #[derive(Debug, Default, Clone, Copy)]
 struct Features {
+    neon: bool,
+    neon_dotprod: bool,
     avx2_fma_f16c: bool,
     avx512: bool,
     avx512_vnni: bool,
@@ -65,25 +73,42 @@ impl Features {
             avx512: has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq"),
             avx512_vnni: has!("avx512vnni"),
             avx512_bf16: has!("avx512bf16"),
+            ..Self::default()
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn of_this_machine() -> Self {
+        use std::arch::is_aarch64_feature_detected as has;
+        Self {
+            neon: has!("neon"),
+            neon_dotprod: has!("dotprod"),
+            ..Self::default()
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn of_this_machine() -> Self {
         Self::default()
     }
 
-    /// The unbroken part of the chain, best last.
+    /// The unbroken part of the architecture's chain, best last.
     fn sets(self) -> Vec<InstructionSet> {
-        let chain = [
-            (InstructionSet::Baseline, true),
+        let arm = [
+            (InstructionSet::Neon, self.neon),
+            (InstructionSet::NeonDotprod, self.neon_dotprod),
+        ];
+        let intel = [
             (InstructionSet::Avx2, self.avx2_fma_f16c),
             (InstructionSet::Avx512, self.avx512),
             (InstructionSet::Avx512Vnni, self.avx512_vnni),
             (InstructionSet::Avx512Bf16, self.avx512_bf16),
         ];
-        let unbroken = chain.into_iter().take_while(|(_, is_there)| *is_there);
-        unbroken.map(|(set, _)| set).collect()
+        let arm = arm.into_iter().take_while(|(_, is_there)| *is_there);
+        let intel = intel.into_iter().take_while(|(_, is_there)| *is_there);
+        std::iter::once(InstructionSet::Baseline)
+            .chain(arm.chain(intel).map(|(set, _)| set))
+            .collect()
     }
 }
 
@@ -98,6 +123,7 @@ mod tests {
             avx512: true,
             avx512_vnni: true,
             avx512_bf16: true,
+            ..Features::default()
         };
         assert_eq!(all.sets().last(), Some(&InstructionSet::Avx512Bf16));
         assert_eq!(Features::default().sets(), [InstructionSet::Baseline]);
@@ -111,6 +137,21 @@ mod tests {
             ..all
         };
         assert_eq!(without_vnni.sets().last(), Some(&InstructionSet::Avx512));
+    }
+
+    #[test]
+    fn dot_products_come_after_plain_neon() {
+        let arm = Features {
+            neon: true,
+            ..Features::default()
+        };
+        let plain = [InstructionSet::Baseline, InstructionSet::Neon];
+        assert_eq!(arm.sets(), plain);
+        let newer = Features {
+            neon_dotprod: true,
+            ..arm
+        };
+        assert_eq!(newer.sets().last(), Some(&InstructionSet::NeonDotprod));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 )]
 
 /// Calls `$body::<R, G>` over all groups, `$most` groups at a time, then one.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! sweep {
     ($tile:ident, $output:ident, $body:ident, $rows:literal, $most:literal) => {{
         let mut first = 0;
@@ -33,6 +33,8 @@ macro_rules! sweep {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod scalar;
 
 use super::activations::Activations;
@@ -83,7 +85,7 @@ struct Tile<'a> {
 }
 
 /// Groups `first..first + G` of a tile.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 struct Place {
     first: usize,
@@ -215,6 +217,12 @@ unsafe fn run_tile(set: InstructionSet, tile: &Tile<'_>, output: Output) {
             // SAFETY: as above.
             return unsafe { avx2::run(tile, output) };
         }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if set >= InstructionSet::Neon {
+        let has_dot_products = set >= InstructionSet::NeonDotprod;
+        // SAFETY: the set was detected; the output is the caller's promise.
+        return unsafe { neon::run(has_dot_products, tile, output) };
     }
     let _ = set;
     // SAFETY: the caller's promise.

@@ -4,9 +4,12 @@
 //! never fuses a multiplication and an addition on its own, so their bits are
 //! equal.
 
-#![expect(
-    unsafe_code,
-    reason = "calling a function compiled for detected features"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a function compiled for detected features"
+    )
 )]
 
 use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
