@@ -8,6 +8,7 @@
     reason = "a helper that cannot go on fails its test"
 )]
 
+mod bench;
 mod books;
 mod crash;
 mod first_path;
