@@ -32,8 +32,8 @@ pub fn run(args: &BenchArgs, home: &Home) -> Result<(), Failure> {
     }
     let plan = Plan::new(args, checkpoint.config())?;
     let loaded = load::load(&checkpoint, plan.range, plan.session_bytes, args)?;
+    let ready = Ready::new(args, &checkpoint, &plan, &loaded);
     let mut work = Work::new(loaded.shard, plan, args.profile)?;
-    let ready = Ready::new(args, &checkpoint, &work, loaded.load_s);
     work.warm_up()?;
     if args.interactive {
         return serve(&ready, &mut work);

@@ -21,6 +21,24 @@ pub(super) struct Loaded {
     pub(super) shard: Shard,
     /// From the start of reading until a step can be computed.
     pub(super) load_s: f64,
+    /// What that took, before anything else is in memory.
+    pub(super) memory: Resident,
+}
+
+/// Bytes of this process in memory, where the system says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resident {
+    pub(super) now: Option<u64>,
+    pub(super) peak: Option<u64>,
+}
+
+impl Resident {
+    pub(super) fn look() -> Self {
+        Self {
+            now: machine::resident_bytes(),
+            peak: machine::peak_resident_bytes(),
+        }
+    }
 }
 
 /// Opens the model that the arguments name. A directory called `demo` is meant
@@ -92,6 +110,7 @@ pub(super) fn load(
     Ok(Loaded {
         shard,
         load_s: began.elapsed().as_secs_f64(),
+        memory: Resident::look(),
     })
 }
 

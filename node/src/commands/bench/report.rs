@@ -3,12 +3,14 @@
 //! Figures are of one run; the page has their median, least and greatest. What a
 //! run would earn uses the default prices, by operations.
 
+use super::load::{Loaded, Resident};
+use super::plan::Plan;
 use super::profile::{self, Profile};
-use super::work::{Run, Work};
+use super::work::Run;
 use crate::api::SCHEMA;
 use crate::cli::BenchArgs;
 use crate::commands::output::{Align, Table};
-use crate::{machine, units};
+use crate::units;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use talkoot_inference::Checkpoint;
@@ -67,8 +69,13 @@ pub(super) struct Record {
 }
 
 impl Ready {
-    pub(super) fn new(args: &BenchArgs, checkpoint: &Checkpoint, work: &Work, load_s: f64) -> Self {
-        let (shard, plan) = (&work.shard, work.plan);
+    pub(super) fn new(
+        args: &BenchArgs,
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        loaded: &Loaded,
+    ) -> Self {
+        let shard = &loaded.shard;
         let dtype = checkpoint.dtype();
         let packed = checkpoint.packed_format().map(|_| dtype.to_string());
         let flops = checkpoint.config().shape.flops_per_token(plan.range);
@@ -83,7 +90,7 @@ impl Ready {
             streams: plan.streams,
             prompt_tokens: plan.prompt_tokens,
             decode_tokens: plan.decode_tokens,
-            load_s,
+            load_s: loaded.load_s,
             weight_bytes: shard.weight_bytes(),
             read_bytes_per_step: shard.product_bytes(),
             ugft_per_token: flops
@@ -93,8 +100,8 @@ impl Ready {
             schema: SCHEMA,
             ready: true,
             setup,
-            resident_bytes: machine::resident_bytes(),
-            peak_resident_bytes: machine::peak_resident_bytes(),
+            resident_bytes: loaded.memory.now,
+            peak_resident_bytes: loaded.memory.peak,
         }
     }
 }
@@ -103,6 +110,7 @@ impl Record {
     pub(super) fn new(ready: &Ready, run: Run) -> Self {
         let setup = ready.setup.clone();
         let tokens = |each: u32| f64::from(each) * f64::from(setup.streams);
+        let memory = Resident::look();
         let steps_per_s = f64::from(setup.decode_tokens) / run.decode_s;
         let phases = |[prefill, decode]: [Profile; 2]| {
             BTreeMap::from([("prefill", prefill), ("decode", decode)])
@@ -114,8 +122,8 @@ impl Record {
             read_bandwidth_bytes_per_s: run.read_bytes_per_s,
             read_bandwidth_share: setup.read_bytes_per_step as f64 * steps_per_s
                 / run.read_bytes_per_s,
-            resident_bytes: machine::resident_bytes(),
-            peak_resident_bytes: machine::peak_resident_bytes(),
+            resident_bytes: memory.now,
+            peak_resident_bytes: memory.peak,
             profile_s: run.profile.map(phases),
             setup,
         }

@@ -38,8 +38,8 @@ pub(super) struct Run {
 
 /// A shard and what is done with it.
 pub(super) struct Work {
-    pub(super) shard: Shard,
-    pub(super) plan: Plan,
+    shard: Shard,
+    plan: Plan,
     timed: Timed,
     limit: ReadLimit,
     sampler: TokenSampler,
