@@ -32,6 +32,7 @@ fn shape(position: usize, rows: usize) -> AttentionShape {
         capacity: position + rows,
         position,
         rows,
+        window: None,
     }
 }
 
@@ -39,8 +40,8 @@ fn layers(shape: &AttentionShape) -> Vec<Layer> {
     let fill = |count: usize| (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
     (0..LAYERS)
         .map(|_| Layer {
-            keys: fill(shape.cache_len()),
-            values: fill(shape.cache_len()),
+            keys: fill(shape.keys_len()),
+            values: fill(shape.values_len()),
         })
         .collect()
 }

@@ -10,6 +10,7 @@
 //! instructions, and tests hold them equal bit for bit.
 
 mod activations;
+mod attention;
 mod body;
 mod instruction_set;
 mod limits;
@@ -19,6 +20,7 @@ mod packed;
 mod pool;
 pub mod scalar;
 mod times;
+mod turn;
 mod variants;
 
 pub use activations::Prologue;
@@ -31,14 +33,21 @@ pub use times::{KernelKind, KernelTimes};
 
 use half::{bf16, f16};
 use pool::Shares;
+use std::ops::Range;
 use std::sync::Arc;
 use times::Running;
 
 /// Partial sums of every sum over k.
 pub const LANES: usize = 16;
 
+/// Positions that lie together in a key cache.
+pub const KEY_BLOCK: usize = 16;
+
 /// Below this many products a linear is not worth a second thread.
 const PRODUCTS_PER_THREAD_MIN: usize = 4_000_000;
+
+/// Below this many elements a pass over rows is not worth a second thread.
+const ELEMENTS_SHARED_MIN: usize = 32_768;
 
 /// A matrix as stored, row-major.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +102,8 @@ pub struct AttentionShape {
     pub position: usize,
     /// Rows of this session in the step.
     pub rows: usize,
+    /// How many positions a row sees, its own the last; `None`: all up to it.
+    pub window: Option<usize>,
 }
 
 impl AttentionShape {
@@ -108,10 +119,33 @@ impl AttentionShape {
         self.heads * self.head_dim
     }
 
-    /// Elements of the key cache, and of the value cache.
+    /// Elements of the key cache: whole blocks of positions.
     #[must_use]
-    pub const fn cache_len(&self) -> usize {
+    pub const fn keys_len(&self) -> usize {
+        self.kv_heads * self.head_dim * self.capacity.next_multiple_of(KEY_BLOCK)
+    }
+
+    /// Elements of the value cache.
+    #[must_use]
+    pub const fn values_len(&self) -> usize {
         self.kv_heads * self.head_dim * self.capacity
+    }
+
+    /// Where element `element` of the key of `head` at `position` lies:
+    /// `[kv_heads, blocks, head_dim, KEY_BLOCK]`, so that both an append and
+    /// the scores of a block touch one piece of memory.
+    #[must_use]
+    pub const fn key_index(&self, head: usize, position: usize, element: usize) -> usize {
+        let blocks = self.capacity.div_ceil(KEY_BLOCK);
+        let block = head * blocks + position / KEY_BLOCK;
+        (block * self.head_dim + element) * KEY_BLOCK + position % KEY_BLOCK
+    }
+
+    /// The positions that row `row` of the step sees.
+    #[must_use]
+    pub fn seen(&self, row: usize) -> Range<usize> {
+        let end = self.position + row + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
     }
 }
 
@@ -319,7 +353,11 @@ impl Kernels {
         );
         assert_eq!(input.len(), out.len(), "norm output");
         let _running = self.time(KernelKind::Norm);
-        variants::rms_norm(self.set, input, gain, epsilon, out);
+        let width = gain.len();
+        self.share_rows(out, width, &|rows, out| {
+            let input = &input[rows.start * width..rows.end * width];
+            variants::rms_norm(self.set, input, gain, epsilon, out);
+        });
     }
 
     /// `out[r, i] = silu(input[r, i]) * input[r, width + i]`.
@@ -333,14 +371,17 @@ impl Kernels {
         );
         assert_eq!(input.len(), 2 * out.len(), "gate and up output");
         let _running = self.time(KernelKind::Gate);
-        variants::silu_mul(self.set, input, width, out);
+        self.share_rows(out, width, &|rows, out| {
+            let input = &input[2 * rows.start * width..2 * rows.end * width];
+            variants::silu_mul(self.set, input, width, out);
+        });
     }
 
     /// Turns queries and keys of the fused rows by their positions, writes the
     /// queries to `queries`, keys and values into the cache.
     ///
     /// `rotation` holds for each row `head_dim / 2` cosines, then as many
-    /// sines. Keys lie as `[kv_heads, head_dim, capacity]`, values as
+    /// sines. Keys lie as [`AttentionShape::key_index`] says, values as
     /// `[kv_heads, capacity, head_dim]`.
     ///
     /// # Panics
@@ -363,11 +404,56 @@ impl Kernels {
             "query rows"
         );
         let _running = self.time(KernelKind::Rope);
-        scalar::rope_append(shape, qkv, rotation, queries, (keys, values));
+        let task = turn::Turn {
+            shape,
+            qkv,
+            rotation,
+            queries: &Shares::new(queries),
+            keys: &Shares::new(keys),
+            values: &Shares::new(values),
+        };
+        let (first, end) = (shape.position, shape.position + shape.rows);
+        let first_block = first / KEY_BLOCK;
+        let work = |block: usize| {
+            let start = (first_block + block) * KEY_BLOCK;
+            let rows = start.max(first) - first..(start + KEY_BLOCK).min(end) - first;
+            variants::rope_append(self.set, task, rows);
+        };
+        let blocks = end.div_ceil(KEY_BLOCK) - first_block;
+        self.share(qkv.len(), blocks, &work);
+    }
+
+    /// Runs `parts` parts, on one thread if all of them touch few elements.
+    fn share(&self, elements: usize, parts: usize, work: &(impl Fn(usize) + Sync)) {
+        if elements < ELEMENTS_SHARED_MIN {
+            (0..parts).for_each(work);
+        } else {
+            self.pool.run(parts, work);
+        }
+    }
+
+    /// Runs `work(rows, their place in out)` for all rows of `out`.
+    fn share_rows(
+        &self,
+        out: &mut [f32],
+        width: usize,
+        work: &(impl Fn(Range<usize>, &mut [f32]) + Sync),
+    ) {
+        let (rows, elements) = (out.len() / width, out.len());
+        let part_rows = rows.div_ceil(4 * self.threads()).max(1);
+        let shares = Shares::new(out);
+        self.share(elements, rows.div_ceil(part_rows), &|part| {
+            let rows = part * part_rows..((part + 1) * part_rows).min(rows);
+            #[expect(unsafe_code, reason = "parts write their own rows")]
+            // SAFETY: the rows of different parts are disjoint.
+            let out = unsafe { shares.slice(rows.start * width..rows.end * width) };
+            work(rows, out);
+        });
     }
 
     /// Causal attention of each row over the cache up to its own position;
-    /// `heads / kv_heads` query heads share one key and value head.
+    /// `heads / kv_heads` query heads share one key and value head. A window
+    /// leaves out what lies further back.
     ///
     /// # Panics
     /// When the sizes do not fit.
@@ -387,7 +473,8 @@ impl Kernels {
         );
         assert_eq!(queries.len(), out.len(), "attention output");
         let _running = self.time(KernelKind::Attention);
-        variants::attention(self.set, shape, queries, keys, values, out);
+        let with = (self.set, &*self.pool);
+        attention::attention(with, shape, queries, (keys, values), out);
     }
 }
 
@@ -404,6 +491,7 @@ fn check_cache(shape: &AttentionShape, keys: &[f32], values: &[f32]) {
         shape.position + shape.rows <= shape.capacity,
         "cache capacity"
     );
-    assert_eq!(keys.len(), shape.cache_len(), "key cache");
-    assert_eq!(values.len(), shape.cache_len(), "value cache");
+    assert!(shape.window != Some(0), "a row sees itself");
+    assert_eq!(keys.len(), shape.keys_len(), "key cache");
+    assert_eq!(values.len(), shape.values_len(), "value cache");
 }

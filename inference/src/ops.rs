@@ -139,7 +139,9 @@ pub(crate) struct Part {
 /// Keys and values of one layer of one session.
 #[derive(Debug)]
 pub(crate) struct LayerCache {
-    /// `[kv_heads, head_dim, capacity]`.
+    /// `[kv_heads, head_dim, capacity]`, room for whole blocks of positions. The
+    /// kernels order the same memory their own way
+    /// ([`AttentionShape::key_index`]); a cache stays with one backend.
     pub(crate) keys: Tensor<3>,
     /// `[kv_heads, capacity, head_dim]`.
     pub(crate) values: Tensor<3>,

@@ -3,7 +3,7 @@
 //! All memory is reserved when the session opens; nothing grows afterwards.
 
 use crate::families::LayerCaches;
-use crate::kernels::AttentionShape;
+use crate::kernels::{AttentionShape, KEY_BLOCK};
 use crate::ops::LayerCache;
 use burn::tensor::{Device, Tensor};
 use talkoot_protocol::model::{DType, LayerRange, ModelShape};
@@ -33,8 +33,10 @@ pub struct SessionConfig {
 /// Bytes of the key and value caches of a session.
 #[must_use]
 pub fn session_bytes(shape: &ModelShape, config: &SessionConfig) -> u64 {
-    let per_position = 2 * u64::from(shape.kv_heads) * u64::from(shape.head_dim) * 4;
-    per_position * u64::from(config.range.count()) * u64::from(config.capacity_tokens)
+    let per_position = u64::from(shape.kv_heads) * u64::from(shape.head_dim) * 4;
+    let values = u64::from(config.capacity_tokens);
+    let keys = values.next_multiple_of(KEY_BLOCK as u64);
+    per_position * u64::from(config.range.count()) * (keys + values)
 }
 
 #[derive(Debug)]
@@ -53,7 +55,10 @@ impl Session {
             [shape.kv_heads, shape.head_dim, config.capacity_tokens].map(|size| size as usize);
         let layer = |_| {
             Some(LayerCache {
-                keys: Tensor::zeros([kv_heads, head_dim, capacity], device),
+                keys: Tensor::zeros(
+                    [kv_heads, head_dim, capacity.next_multiple_of(KEY_BLOCK)],
+                    device,
+                ),
                 values: Tensor::zeros([kv_heads, capacity, head_dim], device),
             })
         };
@@ -74,6 +79,7 @@ impl Session {
             capacity: self.config.capacity_tokens as usize,
             position: self.length as usize,
             rows,
+            window: None,
         }
     }
 

@@ -9,9 +9,7 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use talkoot_inference::kernels::{
-    AttentionShape, Columns, InstructionSet, Kernels, Matrix, scalar,
-};
+use talkoot_inference::kernels::{Columns, InstructionSet, Kernels, Matrix, scalar};
 
 /// Values between -1 and 1 from a seed.
 fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -96,86 +94,6 @@ proptest! {
         let (g, u) = (f64::from(input[0]), f64::from(input[width]));
         prop_assert!((f64::from(gate[0]) - g / (1.0 + (-g).exp()) * u).abs() < 1e-3);
     }
-
-    #[test]
-    fn attention_is_exactly_the_scalar_one_and_right(
-        rows in 1_usize..18, position in 0_usize..90, kv_heads in 1_usize..3,
-        group in 1_usize..4, half in 1_usize..40, spare in 0_usize..3, seed in any::<u64>(),
-    ) {
-        let shape = AttentionShape {
-            heads: kv_heads * group,
-            kv_heads,
-            head_dim: 2 * half,
-            capacity: position + rows + spare,
-            position,
-            rows,
-        };
-        let queries = values(rows * shape.query_width(), seed);
-        let keys = values(shape.cache_len(), seed ^ 1);
-        let cached = values(shape.cache_len(), seed ^ 2);
-        let mut expected = vec![0.0; queries.len()];
-        scalar::attention(&shape, &queries, &keys, &cached, &mut expected);
-        for kernels in all_kernels() {
-            let mut out = vec![0.0; queries.len()];
-            kernels.attention(&shape, &queries, &keys, &cached, &mut out);
-            prop_assert_eq!(bits(&out), bits(&expected), "{:?}", kernels);
-        }
-        let last = &expected[expected.len() - 1];
-        let exact = exact_attention(&shape, &queries, &keys, &cached);
-        prop_assert!((f64::from(*last) - exact).abs() < 1e-4, "{last} {exact}");
-    }
-}
-
-/// The last element of the last row's last head, in f64.
-fn exact_attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], cached: &[f32]) -> f64 {
-    let width = shape.head_dim;
-    let query = &queries[queries.len() - width..];
-    let plane = (shape.kv_heads - 1) * width * shape.capacity;
-    let seen = shape.position + shape.rows;
-    let weight = |t: usize| {
-        let score: f64 = (0..width)
-            .map(|i| f64::from(query[i]) * f64::from(keys[plane + i * shape.capacity + t]))
-            .sum();
-        (score / (width as f64).sqrt()).exp()
-    };
-    let total: f64 = (0..seen).map(weight).sum();
-    let value = |t: usize| f64::from(cached[plane + t * width + width - 1]);
-    (0..seen).map(|t| weight(t) * value(t)).sum::<f64>() / total
-}
-
-#[test]
-fn rope_turns_pairs_and_fills_its_cells_only() {
-    let shape = AttentionShape {
-        heads: 2,
-        kv_heads: 1,
-        head_dim: 4,
-        capacity: 5,
-        position: 2,
-        rows: 2,
-    };
-    let qkv = values(2 * shape.qkv_width(), 1);
-    // Quarter turns: cosine 0, sine 1.
-    let rotation = [0.0, 0.0, 1.0, 1.0].repeat(2);
-    let mut queries = vec![0.0; 2 * shape.query_width()];
-    let (mut keys, mut cached) = (vec![9.0; 20], vec![9.0; 20]);
-    Kernels::detect(1).rope_append(
-        &shape,
-        &qkv,
-        &rotation,
-        &mut queries,
-        (&mut keys, &mut cached),
-    );
-    assert_eq!(queries[..4], [-qkv[2], -qkv[3], qkv[0], qkv[1]]);
-    for (row, qkv) in qkv.chunks(16).enumerate() {
-        let turned = [-qkv[10], -qkv[11], qkv[8], qkv[9]];
-        for (i, turned) in turned.iter().enumerate() {
-            assert_eq!(keys[i * 5 + 2 + row], *turned);
-        }
-        assert_eq!(cached[(2 + row) * 4..(3 + row) * 4], qkv[12..16]);
-    }
-    assert_eq!(keys.iter().filter(|key| **key == 9.0).count(), 12);
-    assert_eq!(cached[..8], [9.0; 8]);
-    assert_eq!(cached[16..], [9.0; 4]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_later_stage_takes_whole_hidden_rows_only() {
 }
 
 /// 2 planes x 4 layers x 2 heads x 16 x 4 bytes = 1024 bytes for each token.
-const EIGHT_KIB: u32 = 8;
+const SIXTEEN_KIB: u32 = 16;
 
 fn bounded_shard(session_bytes_max: u64) -> (Shard, SessionConfig) {
     let checkpoint = Checkpoint::open(&fixture("tiny")).unwrap();
@@ -111,7 +111,7 @@ fn bounded_shard(session_bytes_max: u64) -> (Shard, SessionConfig) {
     };
     let config = SessionConfig {
         range: range(0, 4),
-        capacity_tokens: EIGHT_KIB,
+        capacity_tokens: SIXTEEN_KIB,
         hidden_dtype: DType::F32,
     };
     (
@@ -122,14 +122,14 @@ fn bounded_shard(session_bytes_max: u64) -> (Shard, SessionConfig) {
 
 #[test]
 fn session_memory_is_bounded_accounted_and_freed() {
-    let (mut shard, config) = bounded_shard(20 * 1024);
+    let (mut shard, config) = bounded_shard(40 * 1024);
     assert_eq!(shard.free_sessions(&config), 2);
     shard.open(SessionId(1), config).unwrap();
     shard.open(SessionId(2), config).unwrap();
     let refused = shard.open(SessionId(3), config).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "a session needs 8192 bytes, 16384 of 20480 are in use"
+        "a session needs 16384 bytes, 32768 of 40960 are in use"
     );
     // A session of half the layers needs half the memory.
     let half = SessionConfig {
@@ -137,10 +137,10 @@ fn session_memory_is_bounded_accounted_and_freed() {
         ..config
     };
     shard.open(SessionId(3), half).unwrap();
-    assert_eq!(shard.session_bytes(), 20480);
+    assert_eq!(shard.session_bytes(), 40960);
     assert!(shard.close(SessionId(1)));
     assert!(!shard.close(SessionId(1)));
-    assert_eq!(shard.session_bytes(), 12288);
+    assert_eq!(shard.session_bytes(), 24576);
 }
 
 #[test]

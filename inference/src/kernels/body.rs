@@ -4,8 +4,8 @@
 //! Plain safe Rust. Each function computes exactly the expression of its
 //! namesake in `scalar`.
 
-use super::scalar::{exp, max, reduce};
-use super::{AttentionShape, Columns, LANES, Matrix};
+use super::scalar::{exp, reduce};
+use super::{Columns, LANES, Matrix};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -13,8 +13,6 @@ use half::{bf16, f16};
 const TILE: usize = 4;
 /// From this many input rows on, weights are widened once for all of them.
 const WIDEN_ROWS_MIN: usize = 3;
-/// Positions whose scores are computed together.
-const SCORE_BLOCK: usize = 64;
 
 /// A stored element that one instruction widens.
 trait Element: Copy {
@@ -181,119 +179,5 @@ pub(super) fn silu_mul(input: &[f32], width: usize, out: &mut [f32]) {
         for ((gate, up), y) in gate.iter().zip(up).zip(y) {
             *y = gate / (1.0 + exp(-gate)) * up;
         }
-    }
-}
-
-#[inline(always)]
-pub(super) fn attention(
-    shape: &AttentionShape,
-    queries: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    out: &mut [f32],
-) {
-    let (width, capacity) = (shape.head_dim, shape.capacity);
-    let scale = 1.0 / (width as f32).sqrt();
-    let group = shape.heads / shape.kv_heads;
-    let mut scratch = vec![0.0_f32; shape.position + shape.rows];
-    let rows = queries.chunks_exact(shape.query_width());
-    for (row, (queries, out)) in rows
-        .zip(out.chunks_exact_mut(shape.query_width()))
-        .enumerate()
-    {
-        let parts = &mut scratch[..shape.position + row + 1];
-        let heads = queries.chunks_exact(width).zip(out.chunks_exact_mut(width));
-        for (head, (query, out)) in heads.enumerate() {
-            let plane = (head / group) * width * capacity;
-            scores(
-                query,
-                &keys[plane..plane + width * capacity],
-                capacity,
-                scale,
-                parts,
-            );
-            let most = parts.iter().copied().fold(f32::NEG_INFINITY, max);
-            for part in parts.iter_mut() {
-                *part = exp(*part - most);
-            }
-            let inverse = 1.0 / sum(parts, |part| part);
-            weighted(
-                parts,
-                &values[plane..plane + width * capacity],
-                inverse,
-                out,
-            );
-        }
-    }
-}
-
-/// Scores of one query against the positions that `out` has room for. Keys are
-/// stored position-innermost, so lanes run over positions and no sum is split.
-#[inline(always)]
-fn scores(query: &[f32], keys: &[f32], capacity: usize, scale: f32, out: &mut [f32]) {
-    let (blocks, tail) = out.as_chunks_mut::<SCORE_BLOCK>();
-    let mut start = 0;
-    for block in blocks {
-        let mut sums = [0.0_f32; SCORE_BLOCK];
-        for (q, keys) in query.iter().zip(keys.chunks_exact(capacity)) {
-            for (sum, key) in sums.iter_mut().zip(&keys[start..start + SCORE_BLOCK]) {
-                *sum += q * key;
-            }
-        }
-        for (out, sum) in block.iter_mut().zip(sums) {
-            *out = sum * scale;
-        }
-        start += SCORE_BLOCK;
-    }
-    tail.fill(0.0);
-    for (q, keys) in query.iter().zip(keys.chunks_exact(capacity)) {
-        for (sum, key) in tail.iter_mut().zip(&keys[start..]) {
-            *sum += q * key;
-        }
-    }
-    for out in tail {
-        *out *= scale;
-    }
-}
-
-/// The sum of value rows weighted by `parts`, in blocks of columns.
-#[inline(always)]
-fn weighted(parts: &[f32], values: &[f32], inverse: f32, out: &mut [f32]) {
-    let width = out.len();
-    let mut column = 0;
-    while column + 64 <= width {
-        weighted_block::<64>(parts, values, inverse, out, column);
-        column += 64;
-    }
-    while column + 16 <= width {
-        weighted_block::<16>(parts, values, inverse, out, column);
-        column += 16;
-    }
-    while column + 8 <= width {
-        weighted_block::<8>(parts, values, inverse, out, column);
-        column += 8;
-    }
-    while column < width {
-        weighted_block::<1>(parts, values, inverse, out, column);
-        column += 1;
-    }
-}
-
-#[inline(always)]
-fn weighted_block<const N: usize>(
-    parts: &[f32],
-    values: &[f32],
-    inverse: f32,
-    out: &mut [f32],
-    column: usize,
-) {
-    let mut sums = [0.0_f32; N];
-    for (part, values) in parts.iter().zip(values.chunks_exact(out.len())) {
-        for (sum, value) in sums.iter_mut().zip(&values[column..column + N]) {
-            *sum += part * value;
-        }
-    }
-    for (out, sum) in out[column..column + N].iter_mut().zip(sums) {
-        *out = sum * inverse;
     }
 }

@@ -1,7 +1,6 @@
 //! The plain statement of every kernel: one loop for each sum.
 //!
 //! This is the definition that the wide bodies are tested against, bit for bit.
-//! It is used directly where there is nothing to gain (turning and storing).
 
 use super::{AttentionShape, Columns, LANES, Matrix};
 
@@ -105,7 +104,7 @@ pub fn rope_append(
         }
         for (h, head) in key.chunks_exact(width).enumerate() {
             for i in 0..width {
-                keys[(h * width + i) * shape.capacity + position] = turned(head, i);
+                keys[shape.key_index(h, position, i)] = turned(head, i);
             }
         }
         for (h, head) in value.chunks_exact(width).enumerate() {
@@ -122,10 +121,10 @@ pub fn attention(
     values: &[f32],
     out: &mut [f32],
 ) {
-    let (width, capacity) = (shape.head_dim, shape.capacity);
+    let width = shape.head_dim;
     let scale = 1.0 / (width as f32).sqrt();
     for row in 0..shape.rows {
-        let seen = shape.position + row + 1;
+        let seen = shape.seen(row);
         for head in 0..shape.heads {
             let kv = head / (shape.heads / shape.kv_heads);
             let start = row * shape.query_width() + head * width;
@@ -133,18 +132,22 @@ pub fn attention(
             let score = |t: usize| {
                 let mut sum = 0.0;
                 for (i, q) in query.iter().enumerate() {
-                    sum += q * keys[(kv * width + i) * capacity + t];
+                    sum += q * keys[shape.key_index(kv, t, i)];
                 }
                 sum * scale
             };
-            let scores: Vec<f32> = (0..seen).map(score).collect();
+            let scores: Vec<f32> = seen.clone().map(score).collect();
             let most = scores.iter().copied().fold(f32::NEG_INFINITY, max);
             let parts: Vec<f32> = scores.iter().map(|score| exp(score - most)).collect();
-            let inverse = 1.0 / sum(seen, |t| parts[t]);
+            let mut lanes = [0.0; LANES];
+            for (t, part) in seen.clone().zip(&parts) {
+                lanes[t % LANES] += part;
+            }
+            let inverse = 1.0 / reduce(lanes);
             for i in 0..width {
                 let mut sum = 0.0;
-                for (t, part) in parts.iter().enumerate() {
-                    sum += part * values[(kv * capacity + t) * width + i];
+                for (t, part) in seen.clone().zip(&parts) {
+                    sum += part * values[(kv * shape.capacity + t) * width + i];
                 }
                 out[start + i] = sum * inverse;
             }

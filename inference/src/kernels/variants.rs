@@ -12,7 +12,9 @@
     )
 )]
 
-use super::{AttentionShape, Columns, InstructionSet, Matrix, body};
+use super::turn::Turn;
+use super::{Columns, InstructionSet, Matrix, body, turn};
+use std::ops::Range;
 
 /// Defines `name(set, arguments)` that runs `home::name` compiled for `set`.
 macro_rules! variants {
@@ -47,6 +49,6 @@ macro_rules! variants {
 variants! {
     body::linear(input: &[f32], inner: usize, weights: Matrix<'_>, out: &mut [f32], columns: Columns);
     body::rms_norm(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]);
+    turn::rope_append(task: Turn<'_>, rows: Range<usize>);
     body::silu_mul(input: &[f32], width: usize, out: &mut [f32]);
-    body::attention(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]);
 }
