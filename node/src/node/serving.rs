@@ -153,8 +153,9 @@ fn session_bytes_of(model: &LocalModel, range: LayerRange) -> u64 {
     )
 }
 
-/// What is left of the lent memory beside the weights is for sessions; one full
-/// session is served where the owner names layers that leave less.
+/// What is left of the lent memory beside the weights is for sessions. Where the
+/// owner names layers that leave less, they get one full session, or a quarter of
+/// the memory if that is less: weights in a mapped file give way.
 fn options(
     node: &NodeHandle,
     model: &LocalModel,
@@ -168,7 +169,7 @@ fn options(
             Backend::Kernels => talkoot_inference::Backend::Kernels,
             Backend::Burn => talkoot_inference::Backend::Burn,
         },
-        session_bytes_max: left_bytes.max(session_bytes_of(model, range)),
+        session_bytes_max: left_bytes.max(session_bytes_of(model, range).min(memory_bytes / 4)),
         threads: settings.threads,
     }
 }
