@@ -95,3 +95,38 @@ impl From<Bytes> for WeightFile {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Bytes of mapped files that this process has in memory.
+    fn resident_bytes() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssFile:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
+    #[test]
+    fn what_is_let_go_leaves_memory_and_comes_back_the_same() {
+        const BYTES: usize = 64 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weights");
+        let content: Vec<u8> = (0..BYTES).map(|at| (at / 4096 % 251) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = WeightFile::map(&path).unwrap();
+        assert!(file.bytes() == &content);
+        let read = resident_bytes();
+        file.let_go(100..BYTES);
+        let gone = resident_bytes();
+        assert!(gone + (BYTES as u64 / 4 * 3) < read, "{read} {gone}");
+        assert!(file.bytes() == &content);
+        // In memory there is nothing to let go.
+        let memory = WeightFile::from(Bytes::from(content));
+        memory.let_go(0..BYTES);
+        assert_eq!(memory.bytes().len(), BYTES);
+    }
+}
