@@ -173,7 +173,29 @@ fn convert_row(
         }
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if set >= InstructionSet::Avx2 {
+        #[target_feature(enable = "avx2")]
+        fn avx2(format: PackedFormat, elements: &[f32], panel: &mut [u32], place: (usize, usize)) {
+            convert_plainly(format, elements, panel, place);
+        }
+        #[expect(unsafe_code, reason = "calling a function for a detected set")]
+        // SAFETY: the set was detected.
+        return unsafe { avx2(format, elements, panel, (row, count)) };
+    }
     let _ = set;
+    convert_plainly(format, elements, panel, (row, count));
+}
+
+/// As [`convert_row`], in whatever instructions the caller is compiled for:
+/// rounding is one of AVX2's, and a call of a function without it.
+#[inline(always)]
+fn convert_plainly(
+    format: PackedFormat,
+    elements: &[f32],
+    panel: &mut [u32],
+    (row, count): (usize, usize),
+) {
     match format {
         PackedFormat::Bf16 => {
             let (pairs, _) = elements.as_chunks::<2>();
@@ -198,6 +220,7 @@ fn block_scale(most: f32) -> (f32, f32) {
     }
 }
 
+#[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
