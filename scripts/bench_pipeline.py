@@ -37,7 +37,7 @@ class Network:
     def __init__(self, arguments, workers):
         self.talkoot = arguments.talkoot
         command = [self.talkoot, "testnet", "--keep", "--workers", str(workers)]
-        command += ["--line", "100000000GFT", "--max-tokens", "1", "--quantize", arguments.quantize]
+        command += ["--line", "100000000GFT", "--max-tokens", "16", "--quantize", arguments.quantize]
         if arguments.model:
             command += ["--model", arguments.model]
         began = time.monotonic()

@@ -59,7 +59,7 @@ fn show(
     say(args, &format!("\n{}{}", route(done), bill(done)))?;
     let books = wait::for_quiet(nodes, done, interrupt)?;
     say(args, &books.text())?;
-    books.check(done, &answer.text, plan.layers)?;
+    books.check(done, plan.layers)?;
     if args.json {
         output::print_json(&books.report(done, &answer.text))?;
     }
