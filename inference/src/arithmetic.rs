@@ -27,6 +27,13 @@ pub const ARITHMETIC_KERNELS_BF16: ArithmeticId = ArithmeticId(3);
 /// rising order (`kernels::linear`).
 pub const ARITHMETIC_KERNELS_INT8: ArithmeticId = ArithmeticId(4);
 
+/// Stock burn operations on an NVIDIA card, f32 activations and weights. The
+/// card and burn's timing of its kernels choose how sums run (and whether the
+/// factors of a product are rounded to the tensor cores' tf32), so its bits are
+/// not promised to be equal anywhere, not even on the same card: what was
+/// computed with it cannot be recomputed bit for bit.
+pub const ARITHMETIC_BURN_CUDA_F32: ArithmeticId = ArithmeticId(5);
+
 /// Who computes the coarse operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
@@ -35,9 +42,21 @@ pub enum Backend {
     Kernels,
     /// Stock burn operations: portable, right, and slow.
     Burn,
+    /// Stock burn operations on the first NVIDIA card, where the crate was built
+    /// with the feature `cuda`; loading a shard is refused elsewhere.
+    Cuda,
 }
 
 impl Backend {
+    /// Whether stock burn operations compute, on weights as plain floats.
+    #[must_use]
+    pub const fn is_stock(self) -> bool {
+        match self {
+            Self::Kernels => false,
+            Self::Burn | Self::Cuda => true,
+        }
+    }
+
     /// The id of its arithmetic on weights as stored, or packed as `format`.
     #[must_use]
     pub const fn arithmetic(self, format: Option<PackedFormat>) -> ArithmeticId {
@@ -48,6 +67,7 @@ impl Backend {
                 ARITHMETIC_KERNELS_INT8
             }
             (Self::Burn, _) => ARITHMETIC_BURN_FLEX_F32,
+            (Self::Cuda, _) => ARITHMETIC_BURN_CUDA_F32,
         }
     }
 }

@@ -13,6 +13,7 @@ mod arithmetic;
 mod asker;
 mod checkpoint;
 mod config;
+mod device;
 mod families;
 mod generate;
 pub mod kernels;
@@ -29,12 +30,13 @@ mod tokenizer;
 mod weights;
 
 pub use arithmetic::{
-    ARITHMETIC_BURN_FLEX_F32, ARITHMETIC_KERNELS_BF16, ARITHMETIC_KERNELS_F32,
-    ARITHMETIC_KERNELS_INT8, Backend,
+    ARITHMETIC_BURN_CUDA_F32, ARITHMETIC_BURN_FLEX_F32, ARITHMETIC_KERNELS_BF16,
+    ARITHMETIC_KERNELS_F32, ARITHMETIC_KERNELS_INT8, Backend,
 };
 pub use asker::{AskerConfig, AskerError, AskerModel, ChatMessage};
 pub use checkpoint::{Checkpoint, CheckpointError, TensorRecord};
 pub use config::{ConfigError, ModelConfig, ModelSettings, RopeConfig, RopeScaling};
+pub use device::DeviceError;
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,
 };

@@ -2,11 +2,14 @@
 //!
 //! `Backend::Kernels` enters burn's custom-op door: an extension trait whose
 //! processor implementation hands the tensors' memory to [`crate::kernels`]
-//! without a copy. `Backend::Burn` runs the same operation from stock burn
-//! operations (`ops::stock`). Shapes are checked when a shard is loaded and a
+//! without a copy. Stock backends run the same operation from stock burn
+//! operations (`ops::stock`), on any device; the door itself leads to the
+//! processor alone. Shapes are checked when a shard is loaded and a
 //! step is validated; here a wrong one is a programming error.
 
 mod stock;
+#[cfg(test)]
+mod tests;
 mod weight;
 
 pub(crate) use weight::{PackedShape, PackedWeight, Weight};
@@ -230,7 +233,7 @@ impl Ops {
     }
 
     fn stored_linear(&self, input: Tensor<2>, matrices: &[&Tensor<2>]) -> Tensor<2> {
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             return stock::linear(&input, matrices);
         }
         let dispatch = |tensor: &Tensor<2>| tensor.clone().into_dispatch();
@@ -248,7 +251,7 @@ impl Ops {
     }
 
     fn rms_norm(&self, input: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             return stock::rms_norm(input, gain, epsilon);
         }
         Tensor::from_dispatch(Dispatch::rms_norm(
@@ -260,7 +263,7 @@ impl Ops {
     }
 
     fn silu_mul(&self, input: Tensor<2>) -> Tensor<2> {
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             return stock::silu_mul(input);
         }
         Tensor::from_dispatch(Dispatch::silu_mul(
@@ -277,7 +280,7 @@ impl Ops {
         cache: LayerCache,
         part: Part,
     ) -> (Tensor<2>, LayerCache) {
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             return stock::rope_append(qkv, rotation, cache, part);
         }
         let (queries, keys, values) = Dispatch::rope_append(
@@ -301,7 +304,7 @@ impl Ops {
         cache: &LayerCache,
         shape: AttentionShape,
     ) -> Tensor<2> {
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             return stock::attention(queries, cache, shape);
         }
         Tensor::from_dispatch(Dispatch::cached_attention(

@@ -14,6 +14,7 @@ pub use step::{StepInput, StepItem, StepOutput, Wanted};
 use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::ModelConfig;
+use crate::device::{self, DeviceError};
 use crate::families::FamilyModel;
 use crate::kernels::{InstructionSet, KernelTimes, Kernels};
 use crate::ops::Ops;
@@ -55,6 +56,9 @@ pub enum ShardError {
     /// The weights cannot be loaded.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// What the backend computes on cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The layers asked for are not those there are.
     #[error("layers {asked} are not within {held}")]
     Range {
@@ -163,7 +167,8 @@ impl Shard {
     /// Loads the layers of `range`, and no others.
     ///
     /// # Errors
-    /// [`ShardError::Range`], or [`ShardError::Checkpoint`] naming the tensor.
+    /// [`ShardError::Range`], [`ShardError::Device`], or
+    /// [`ShardError::Checkpoint`] naming the tensor.
     pub fn load(
         checkpoint: &Checkpoint,
         range: LayerRange,
@@ -187,10 +192,11 @@ impl Shard {
         if !held.covers(range) {
             return Err(ShardError::Range { asked: range, held });
         }
+        let device = device::open(options.backend)?;
         let head_dim = config.shape.head_dim as usize;
         let kernels = Kernels::detect(options.threads);
         let packed = packing::pack(checkpoint, range, kernels.pool(), observer)?;
-        let mut loader = Loader::new(checkpoint, options.backend, packed);
+        let mut loader = Loader::new(checkpoint, options.backend, &device, packed);
         let model = FamilyModel::load(&mut loader, range)?;
         Ok(Self {
             model,
@@ -205,7 +211,7 @@ impl Shard {
             config,
             range,
             options: *options,
-            device: Device::flex(),
+            device,
             sessions: BTreeMap::new(),
             session_bytes: 0,
         })

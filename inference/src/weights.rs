@@ -2,10 +2,11 @@
 //!
 //! A matrix whose bytes lie aligned in the file is used where it lies; others
 //! are copied once. Nothing is converted but the small norm vectors, unless the
-//! checkpoint is used in a packed format.
+//! checkpoint is used in a packed format or on a card.
 
 use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError, TensorBytes};
+use crate::device;
 use crate::families::TensorSpec;
 use crate::ops::{PackedWeight, Weight};
 use crate::packing;
@@ -29,22 +30,25 @@ const ALIGNMENT_BYTES: usize = 4;
 pub(crate) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     backend: Backend,
+    device: &'a Device,
     packed: BTreeMap<String, bytes::Bytes>,
     bytes: u64,
     products: Vec<bytes::Bytes>,
 }
 
 impl<'a> Loader<'a> {
-    /// `packed` are the matrices of the range, where the checkpoint is used
-    /// packed.
+    /// Tensors go to `device`, the one of `backend`; `packed` are the matrices of
+    /// the range, where the checkpoint is used packed.
     pub(crate) const fn new(
         checkpoint: &'a Checkpoint,
         backend: Backend,
+        device: &'a Device,
         packed: BTreeMap<String, bytes::Bytes>,
     ) -> Self {
         Self {
             checkpoint,
             backend,
+            device,
             packed,
             bytes: 0,
             products: Vec::new(),
@@ -83,11 +87,11 @@ impl<'a> Loader<'a> {
         };
         let bytes = self.packed.remove(&spec.name).ok_or_else(missing)?;
         let shape = packing::shape_of(spec, format);
-        if self.backend == Backend::Burn {
+        if self.backend.is_stock() {
             let values = packing::unpack(&bytes, &shape);
             self.bytes += values.len() as u64 * 4;
             let values = TensorData::new(values, [shape.width, shape.inner]);
-            return Ok(Weight::Stored(Tensor::from_data(values, &Device::flex())));
+            return Ok(Weight::Stored(Tensor::from_data(values, self.device)));
         }
         self.bytes += bytes.len() as u64;
         self.products.push(bytes.clone());
@@ -126,7 +130,6 @@ impl<'a> Loader<'a> {
         let TensorBytes {
             dtype, dims, bytes, ..
         } = self.checkpoint.tensor(spec)?;
-        self.bytes += bytes.len() as u64;
         let dtype = match dtype {
             model::DType::F32 => DType::F32,
             model::DType::Bf16 => DType::BF16,
@@ -144,9 +147,11 @@ impl<'a> Loader<'a> {
             Bytes::from_elems(words)
         };
         let layout = Layout::contiguous(Shape::from(dims));
-        Ok(Tensor::from_primitive::<Flex>(FlexTensor::new(
-            bytes, layout, dtype,
-        )))
+        let tensor = FlexTensor::new(bytes, layout, dtype);
+        let tensor = device::place(Tensor::from_primitive::<Flex>(tensor), self.device);
+        let element_bytes = tensor.dtype().size();
+        self.bytes += (tensor.shape().num_elements() * element_bytes) as u64;
+        Ok(tensor)
     }
 }
 

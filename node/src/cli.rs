@@ -188,6 +188,8 @@ pub enum BackendArg {
     Kernels,
     /// Stock burn operations.
     Burn,
+    /// Stock burn operations on an NVIDIA card (built with the feature `cuda`).
+    Cuda,
 }
 
 impl From<BackendArg> for Backend {
@@ -195,6 +197,7 @@ impl From<BackendArg> for Backend {
         match arg {
             BackendArg::Kernels => Self::Kernels,
             BackendArg::Burn => Self::Burn,
+            BackendArg::Cuda => Self::Cuda,
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Backend {
     Kernels,
     /// Stock burn operations: slower, for comparison.
     Burn,
+    /// Stock burn operations on an NVIDIA card.
+    Cuda,
 }
 
 /// The settings of `talkoot up`.
@@ -145,6 +147,12 @@ impl Settings {
             return Err(bad(
                 "--p2p-port and --http-port are both tcp and must differ",
             ));
+        }
+        if self.backend == Backend::Cuda && !cfg!(feature = "cuda") {
+            return Err(
+                bad("--backend cuda: this program was built without the feature `cuda`")
+                    .hint("build it in with `cargo install --path node --features cuda`"),
+            );
         }
         for address in &self.bootstrap {
             check_bootstrap(address)?;
@@ -286,6 +294,8 @@ mod tests {
             ("--max-mem lots", "--max-mem"),
             ("--exposure=-1", "--exposure"),
             ("--model /nowhere", "--model"),
+            #[cfg(not(feature = "cuda"))]
+            ("--backend cuda", "feature `cuda`"),
             ("--bootstrap 192.0.2.7:7470", "--bootstrap"),
             ("--bootstrap /ip/192.0.2.7/tcp/1/p2p/x", "--bootstrap"),
         ] {

@@ -88,6 +88,7 @@ pub(super) fn attention(
         head_dim,
         position,
         rows,
+        window,
         ..
     } = shape;
     let (seen, group) = (position + rows, heads / kv_heads);
@@ -102,12 +103,20 @@ pub(super) fn attention(
     let scores = queries.matmul(keys) / (head_dim as f32).sqrt();
     let own = Tensor::<1, Int>::arange(position as i64..seen as i64, &device).reshape([1, rows, 1]);
     let other = Tensor::<1, Int>::arange(0..seen as i64, &device).reshape([1, 1, seen]);
-    let future = other
-        .expand([kv_heads * group, rows, seen])
-        .greater(own.expand([kv_heads * group, rows, seen]));
+    let (own, other) = (own.expand([1, rows, seen]), other.expand([1, rows, seen]));
+    let hidden = match window {
+        None => other.greater(own),
+        Some(window) => other
+            .clone()
+            .greater(own.clone())
+            .bool_or((other + window as i64).lower_equal(own)),
+    };
     let scores = scores
         .reshape([kv_heads * group, rows, seen])
-        .mask_fill(future, f32::NEG_INFINITY)
+        .mask_fill(
+            hidden.expand([kv_heads * group, rows, seen]),
+            f32::NEG_INFINITY,
+        )
         .reshape([kv_heads, group * rows, seen]);
     softmax(scores, 2)
         .matmul(values)

@@ -168,6 +168,7 @@ fn options(
         backend: match settings.backend {
             Backend::Kernels => talkoot_inference::Backend::Kernels,
             Backend::Burn => talkoot_inference::Backend::Burn,
+            Backend::Cuda => talkoot_inference::Backend::Cuda,
         },
         session_bytes_max: left_bytes.max(session_bytes_of(model, range).min(memory_bytes / 4)),
         threads: settings.threads,

@@ -64,6 +64,29 @@ fn four_workers_answer_as_one_process_and_hold_the_same_books() {
     );
 }
 
+/// Other sums, the same likeliest tokens.
+#[test]
+fn workers_on_stock_burn_answer_as_the_kernels_do() {
+    const FEW: u32 = 6;
+    let _alone = alone();
+    let output = Command::new(BINARY)
+        .args(["testnet", "--workers", "2", "--backend", "burn", "--json"])
+        .args(["--max-tokens", &FEW.to_string(), PROMPT])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let mut detokenizer = LocalModel::demo().unwrap().asker.detokenizer();
+    let mut expected: String = one_process(PROMPT, FEW)
+        .into_iter()
+        .map(|id| detokenizer.push(id).unwrap())
+        .collect();
+    expected.push_str(&detokenizer.finish().unwrap());
+    assert_eq!(report["answer"], expected);
+}
+
 #[test]
 fn the_testnet_command_proves_the_path_in_one_object() {
     let _alone = alone();

@@ -276,8 +276,14 @@ fn spawn(
             if let Some(model) = &plan.model {
                 command.arg("--model").arg(model);
             }
-            if plan.backend == BackendArg::Burn {
-                command.args(["--backend", "burn"]);
+            match plan.backend {
+                BackendArg::Kernels => {}
+                BackendArg::Burn => {
+                    command.args(["--backend", "burn"]);
+                }
+                BackendArg::Cuda => {
+                    command.args(["--backend", "cuda"]);
+                }
             }
             if let Some(format) = Option::<PackedFormat>::from(plan.quantize) {
                 command.args(["--quantize", format.name()]);
