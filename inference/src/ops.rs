@@ -7,6 +7,7 @@
 //! processor alone. Shapes are checked when a shard is loaded and a
 //! step is validated; here a wrong one is a programming error.
 
+mod buffers;
 mod stock;
 #[cfg(test)]
 mod tests;
@@ -324,16 +325,17 @@ impl TransformerOps for Flex {
             Matrices::Two(a, b) => vec![a, b],
             Matrices::Three(a, b, c) => vec![a, b, c],
         };
-        let input = input.to_contiguous();
+        let input = contiguous(input);
         let (rows, inner) = (input.shape()[0], input.shape()[1]);
         let stride = matrices.iter().map(|matrix| matrix.shape()[0]).sum();
-        let mut out = vec![0.0; rows * stride];
+        let mut out = buffers::take(rows * stride);
         let mut column = 0;
         for matrix in &matrices {
             let columns = Columns { column, stride };
             kernels.linear(floats(&input), inner, stored(matrix), &mut out, columns);
             column += matrix.shape()[0];
         }
+        recycle(input);
         tensor(out, [rows, stride])
     }
 
@@ -367,25 +369,27 @@ impl TransformerOps for Flex {
             None if is_gated => Prologue::SiluMul,
             None => Prologue::None,
         };
-        let input = input.to_contiguous();
+        let input = contiguous(input);
         let rows = input.shape()[0];
-        let mut out = vec![0.0; rows * stride];
+        let mut out = buffers::take(rows * stride);
         kernels.packed_linear(floats(&input), &prologue, &matrices, &mut out);
+        recycle(input);
         tensor(out, [rows, stride])
     }
 
     fn rms_norm(input: FlexTensor, gain: FlexTensor, epsilon: f32, kernels: Kernels) -> FlexTensor {
-        let input = input.to_contiguous();
-        let mut out = vec![0.0; input.shape().num_elements()];
+        let input = contiguous(input);
+        let mut out = buffers::take(input.shape().num_elements());
         kernels.rms_norm(floats(&input), floats(&gain), epsilon, &mut out);
         tensor(out, [input.shape()[0], input.shape()[1]])
     }
 
     fn silu_mul(input: FlexTensor, kernels: Kernels) -> FlexTensor {
-        let input = input.to_contiguous();
+        let input = contiguous(input);
         let (rows, width) = (input.shape()[0], input.shape()[1] / 2);
-        let mut out = vec![0.0; rows * width];
+        let mut out = buffers::take(rows * width);
         kernels.silu_mul(floats(&input), width, &mut out);
+        recycle(input);
         tensor(out, [rows, width])
     }
 
@@ -400,7 +404,7 @@ impl TransformerOps for Flex {
         let Part { first_row, shape } = part;
         let (qkv, rotation) = (qkv.to_contiguous(), rotation.to_contiguous());
         let rows = |width: usize| first_row * width..(first_row + shape.rows) * width;
-        let mut queries = vec![0.0; shape.rows * shape.query_width()];
+        let mut queries = buffers::take(shape.rows * shape.query_width());
         kernels.rope_append(
             &shape,
             &floats(&qkv)[rows(shape.qkv_width())],
@@ -422,8 +426,8 @@ impl TransformerOps for Flex {
         shape: AttentionShape,
         kernels: Kernels,
     ) -> FlexTensor {
-        let queries = queries.to_contiguous();
-        let mut out = vec![0.0; shape.rows * shape.query_width()];
+        let queries = contiguous(queries);
+        let mut out = buffers::take(shape.rows * shape.query_width());
         kernels.attention(
             &shape,
             floats(&queries),
@@ -431,7 +435,27 @@ impl TransformerOps for Flex {
             floats(&values),
             &mut out,
         );
+        recycle(queries);
         tensor(out, [shape.rows, shape.query_width()])
+    }
+}
+
+/// The tensor itself where it is contiguous: a second handle would keep its
+/// memory from being used again.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.as_slice::<f32>().is_some() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// Keeps the memory of a tensor that nobody else holds.
+fn recycle(tensor: FlexTensor) {
+    if tensor.is_unique()
+        && let Ok(values) = tensor.into_data().try_into_vec::<f32>()
+    {
+        buffers::give(values);
     }
 }
 
