@@ -6,18 +6,24 @@
 //! refuses when it is full. Sampling happens on this thread too, so a frame
 //! costs one hop to it and one back.
 
+mod gather;
+
 use super::engine::{Engine, EngineError, SessionSpec};
 use crate::clock::{elapsed_us, monotonic};
 use crate::core::stage::{Computed, Work};
+use gather::Gather;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that wait.
 const QUEUE: usize = 256;
 /// Prompt rows in one step.
 const PROMPT_ROWS_MAX: u32 = 256;
+/// Between two looks at the queue while a batch waits for others.
+const GATHER_STEP: Duration = Duration::from_micros(50);
 /// Items in one step.
 const ITEMS_MAX: usize = 64;
 
@@ -116,6 +122,7 @@ impl WorkerHandle {
                     commands: received,
                     closing: to_close,
                     waiting: VecDeque::new(),
+                    gather: Gather::default(),
                 }
                 .run();
             })?;
@@ -236,6 +243,7 @@ struct Thread<E> {
     commands: mpsc::Receiver<Command>,
     closing: Arc<Mutex<Vec<u64>>>,
     waiting: VecDeque<Item>,
+    gather: Gather,
 }
 
 impl<E: Engine> Thread<E> {
@@ -247,12 +255,40 @@ impl<E: Engine> Thread<E> {
                     None => return,
                 }
             }
-            while let Ok(command) = self.commands.try_recv() {
-                self.take(command);
-            }
-            self.close_sessions();
+            self.take_all();
+            self.gather();
             self.compute();
         }
+    }
+
+    /// Takes what is in the queue.
+    fn take_all(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.take(command);
+        }
+        self.close_sessions();
+    }
+
+    /// Waits a little for sessions that are about to come; see [`gather`].
+    fn gather(&mut self) {
+        let patience_us = self.gather.patience_us();
+        let (began, had) = (monotonic(), self.waiting.len());
+        while patience_us > 0 && had > 0 && self.lacks_any() {
+            if u64::from(elapsed_us(began)) >= patience_us {
+                if self.waiting.len() <= had {
+                    self.gather.waited_in_vain();
+                }
+                return;
+            }
+            // Nobody unparks this thread, so it is a short sleep.
+            std::thread::park_timeout(GATHER_STEP);
+            self.take_all();
+        }
+    }
+
+    fn lacks_any(&self) -> bool {
+        let waiting = self.waiting.iter().map(|item| item.session);
+        self.gather.lacks_any(waiting)
     }
 
     fn take(&mut self, command: Command) {
@@ -265,6 +301,9 @@ impl<E: Engine> Thread<E> {
             } => {
                 // Memory that was just given back counts.
                 self.close_sessions();
+                if spec.range.is_first() && spec.sampling.is_some() {
+                    self.gather.expect(session);
+                }
                 let opened = self.engine.open(session, spec).map_err(Into::into);
                 if reply.send(opened).is_err() {
                     self.engine.close(session);
@@ -279,6 +318,7 @@ impl<E: Engine> Thread<E> {
             std::mem::take(&mut *self.closing.lock().unwrap_or_else(PoisonError::into_inner));
         for session in closing {
             self.engine.close(session);
+            self.gather.forget(session);
             self.waiting.retain(|item| item.session != session);
         }
     }
@@ -319,6 +359,9 @@ impl<E: Engine> Thread<E> {
         let began = monotonic();
         let outputs = self.engine.step(&batch);
         let took = u64::from(elapsed_us(began));
+        let tokens = batch.iter().filter(|(_, work)| work.rows == 1);
+        self.gather
+            .stepped(tokens.map(|(session, _)| *session), took);
         for (((_, work), reply), output) in batch.iter().zip(replies).zip(outputs) {
             let share = took.saturating_mul(u64::from(work.rows)) / total.max(1);
             let compute_us = u32::try_from(share).unwrap_or(u32::MAX);
