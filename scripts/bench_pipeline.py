@@ -107,7 +107,9 @@ def main():
 
     networks = []
     try:
-        networks = [Network(arguments, 1), Network(arguments, arguments.workers)]
+        # One by one, so that the first is stopped when the second does not start.
+        for workers in (1, arguments.workers):
+            networks.append(Network(arguments, workers))
         single, pipeline = networks
         # As many words as make the wanted number of tokens with this tokenizer.
         words = 32

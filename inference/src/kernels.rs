@@ -4,10 +4,11 @@
 //! run in [`LANES`] lanes (lane l adds the products of k = l mod 16 in rising
 //! order, then the lanes are halved 8, 4, 2, 1), softmax and the weighted sum
 //! over positions in rising order of position; multiply and add are never
-//! fused. So neither rows in a step, nor batch, nor threads, nor instruction set
-//! change a bit. [`scalar`] states each expression plainly; the bodies in
-//! `body` are the same expressions in the shape a compiler turns into wide
-//! instructions, and tests hold them equal bit for bit.
+//! fused. Products of packed matrices have expressions of their own, stated in
+//! [`linear::scalar`]. So neither rows in a step, nor batch, nor threads, nor
+//! instruction set change a bit. [`scalar`] states each other expression plainly;
+//! the bodies in `body`, `attention` and `turn` are the same expressions in the
+//! shape of wide instructions, and tests hold them equal bit for bit.
 
 mod activations;
 mod attention;

@@ -1,4 +1,4 @@
-//! What the machine allows: reading memory, and multiplying in registers.
+//! What the machine allows: how fast memory is read.
 //!
 //! Benches compare the kernels with these in the same run. The reader walks
 //! several streams at once, because one alone does not reach the memory's

@@ -1,4 +1,4 @@
-//! The work that is timed: prompts in the chunks of the network, then one token
+//! The work that is timed: prompts in the chunks of `generate`, then one token
 //! of every stream a step, chosen like an answer at temperature 0; around it the
 //! speed of reading.
 //!
