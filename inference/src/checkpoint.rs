@@ -8,9 +8,11 @@
 
 pub(crate) mod cache;
 mod card;
+mod gguf;
 mod hashes;
 mod map;
 mod safetensors;
+mod source;
 
 pub use card::TensorRecord;
 
@@ -23,6 +25,7 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 use bytes::Bytes;
 use map::WeightFile;
 use safetensors::TensorEntry;
+use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -30,8 +33,6 @@ use std::sync::OnceLock;
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::model::{DType, LayerRange};
 
-/// Bytes of a file that is no weight file.
-const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Weight files of one checkpoint.
 const WEIGHT_FILES_MAX: usize = 1024;
 
@@ -46,6 +47,32 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
+    /// There is nothing at the path that was given.
+    #[error(
+        "there is no {path}; a model is a folder with config.json, tokenizer.json and \
+         *.safetensors, or a .gguf file"
+    )]
+    NoSuchPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path leads to a file of a format that is not read.
+    #[error(
+        "{path} is no GGUF file; a model is a folder with config.json, tokenizer.json and \
+         *.safetensors, or a .gguf file"
+    )]
+    UnknownFormat {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A GGUF file is wrong, or holds what is not supported.
+    #[error("{file}: {reason}")]
+    Gguf {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The operating system refused.
     #[error("{path}: {source}")]
     Io {
@@ -174,81 +201,30 @@ struct Located {
     entry: TensorEntry,
 }
 
-/// Where the files are.
-enum Source<'a> {
-    Directory(&'a Path),
-    Files(&'a BTreeMap<String, Bytes>),
-}
-
-impl Source<'_> {
-    fn small(&self, file: &str) -> Result<Option<Bytes>, CheckpointError> {
-        match self {
-            Self::Files(files) => Ok(files.get(file).cloned()),
-            Self::Directory(directory) => {
-                let path = directory.join(file);
-                let io = |source| CheckpointError::Io {
-                    path: path.clone(),
-                    source,
-                };
-                if !path.try_exists().map_err(io)? {
-                    return Ok(None);
-                }
-                let bytes = std::fs::metadata(&path).map_err(io)?.len();
-                if bytes > SMALL_FILE_BYTES_MAX {
-                    return Err(CheckpointError::TooLarge {
-                        file: file.to_owned(),
-                        bytes,
-                        bytes_max: SMALL_FILE_BYTES_MAX,
-                    });
-                }
-                Ok(Some(Bytes::from(std::fs::read(&path).map_err(io)?)))
-            }
-        }
-    }
-
-    fn required(&self, file: &str) -> Result<Bytes, CheckpointError> {
-        self.small(file)?
-            .ok_or_else(|| CheckpointError::MissingFile {
-                file: file.to_owned(),
-            })
-    }
-
-    fn weights(&self, file: &str) -> Result<WeightFile, CheckpointError> {
-        match self {
-            Self::Files(files) => files
-                .get(file)
-                .cloned()
-                .map(WeightFile::from)
-                .ok_or_else(|| CheckpointError::MissingFile {
-                    file: file.to_owned(),
-                }),
-            Self::Directory(directory) => {
-                let path = directory.join(file);
-                WeightFile::map(&path).map_err(|source| CheckpointError::Io { path, source })
-            }
-        }
-    }
-
-    fn has(&self, file: &str) -> bool {
-        match self {
-            Self::Files(files) => files.contains_key(file),
-            Self::Directory(directory) => directory.join(file).exists(),
-        }
-    }
-}
-
 #[derive(serde::Deserialize)]
 struct WeightIndex {
     weight_map: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
-    /// Opens a directory as published on a model hub.
+    /// Opens a directory as published on a model hub, or a GGUF file, of several
+    /// the first.
     ///
     /// # Errors
     /// [`CheckpointError`] naming the file, setting or tensor.
-    pub fn open(directory: &Path) -> Result<Self, CheckpointError> {
-        Self::from_source(&Source::Directory(directory))
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let io = |source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if !path.try_exists().map_err(io)? {
+            let path = path.to_owned();
+            return Err(CheckpointError::NoSuchPath { path });
+        }
+        if path.is_dir() {
+            return Self::from_source(&Source::Directory(path));
+        }
+        gguf::open(path)
     }
 
     /// Takes the same files by name from memory. `Bytes::from_static` holds

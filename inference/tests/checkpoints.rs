@@ -324,7 +324,9 @@ fn missing_and_wrong_small_files_are_named() {
         }))
     ));
     let nowhere = Checkpoint::open(std::path::Path::new("/nowhere"));
-    assert!(matches!(nowhere, Err(CheckpointError::MissingFile { .. })));
+    assert!(matches!(nowhere, Err(CheckpointError::NoSuchPath { .. })));
+    let other = Checkpoint::open(&fixture("tiny").join("config.json"));
+    assert!(matches!(other, Err(CheckpointError::UnknownFormat { .. })));
 }
 
 #[test]
