@@ -18,7 +18,7 @@ pub use card::TensorRecord;
 
 use crate::asker::{AskerConfig, AskerError, AskerModel};
 use crate::config::{ConfigError, ModelConfig};
-use crate::families::{self, TensorSpec};
+use crate::families::{self, Role, TensorSpec};
 use crate::kernels::PackedFormat;
 use crate::packing;
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -425,7 +425,7 @@ fn check_manifest(
     let mut matrix_dtype = None;
     for spec in families::tensors(config, config.layers()) {
         let dtype = check_tensor(&spec, tensors)?;
-        if spec.dims.len() < 2 {
+        if matches!(spec.role, Role::Vector | Role::Router) {
             continue;
         }
         match matrix_dtype {

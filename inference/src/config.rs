@@ -1,13 +1,20 @@
-//! `config.json` of a checkpoint -> a validated [`ModelConfig`].
+//! What a model is besides its weights: a validated [`ModelConfig`].
 //!
-//! Every setting that changes the arithmetic is either understood here or
-//! refused here, by name: a model that loads computes what its author meant.
-//! This file reads no tensor and knows no tokenizer.
+//! Every setting that changes the arithmetic is either understood when a
+//! configuration is read (`read`, with the family's own part) or refused there, by
+//! name: a model that loads computes what its author meant. This file holds the
+//! numbers and their bounds; it reads no tensor and knows no tokenizer.
+
+mod read;
+
+pub(crate) use read::{Defaults, OneOrMany, RawConfig, Specifics, required};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use talkoot_protocol::limits;
 use talkoot_protocol::model::{LayerRange, ModelShape};
+
+/// Experts of a layer, at most: as many as a card can say are active.
+const EXPERTS_MAX: u32 = 1024;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +75,7 @@ pub struct RopeConfig {
 /// Everything about a model that its weights do not say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// The architecture family, `llama`.
+    /// The architecture family, as `model_type` names it: `llama`, `qwen3`, ..
     pub family: String,
     /// Matrix sizes.
     pub shape: ModelShape,
@@ -86,6 +93,22 @@ pub struct ModelSettings {
     pub rope: RopeConfig,
     /// Whether the head is the embedding matrix.
     pub tied: bool,
+    /// Positions that a row sees, its own the last; all up to it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
+    /// Feed-forward parts that a router chooses from; absent in a dense model.
+    /// How many one token uses is a size ([`ModelShape::active_experts`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertSettings>,
+}
+
+/// The experts of every layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpertSettings {
+    /// How many there are.
+    pub count: u32,
+    /// Whether the weights of those that a token uses are scaled to sum to one.
+    pub normalised: bool,
 }
 
 impl ModelSettings {
@@ -100,106 +123,7 @@ impl ModelSettings {
     }
 }
 
-/// One id or several: both occur in the wild.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl OneOrMany {
-    pub(crate) fn into_vec(self) -> Vec<u32> {
-        match self {
-            Self::One(id) => vec![id],
-            Self::Many(ids) => ids,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct RawConfig {
-    model_type: String,
-    hidden_size: u32,
-    intermediate_size: u32,
-    num_hidden_layers: u32,
-    num_attention_heads: u32,
-    num_key_value_heads: Option<u32>,
-    head_dim: Option<u32>,
-    vocab_size: u32,
-    #[serde(default = "default_context")]
-    max_position_embeddings: u32,
-    #[serde(default = "default_epsilon")]
-    rms_norm_eps: f32,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<RawRope>,
-    rope_parameters: Option<RawRope>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default = "default_activation")]
-    hidden_act: String,
-    partial_rotary_factor: Option<f64>,
-    quantization_config: Option<Value>,
-}
-
-// What transformers assumes for a Llama configuration that leaves these out.
-const fn default_context() -> u32 {
-    2048
-}
-const fn default_epsilon() -> f32 {
-    1e-6
-}
-fn default_activation() -> String {
-    "silu".to_owned()
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct RawRope {
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f64>,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<u32>,
-    partial_rotary_factor: Option<f64>,
-}
-
 impl ModelConfig {
-    /// Reads and validates `config.json`.
-    ///
-    /// # Errors
-    /// [`ConfigError`] naming the setting.
-    pub fn from_json(text: &[u8]) -> Result<Self, ConfigError> {
-        let value: Value = serde_json::from_slice(text)
-            .map_err(|error| ConfigError::Malformed(error.to_string()))?;
-        // The family decides what the other fields mean, so it is judged first.
-        if let Some(family) = value.get("model_type").and_then(Value::as_str)
-            && family != "llama"
-        {
-            return Err(unsupported("model_type", family, "llama"));
-        }
-        let raw: RawConfig = serde_json::from_value(value)
-            .map_err(|error| ConfigError::Malformed(error.to_string()))?;
-        refuse_unsupported(&raw)?;
-        let settings = ModelSettings {
-            norm_epsilon: raw.rms_norm_eps,
-            rope: rope(&raw)?,
-            tied: raw.tie_word_embeddings,
-        };
-        let config = Self {
-            family: raw.model_type.clone(),
-            shape: shape(&raw)?,
-            settings,
-        };
-        config.check()?;
-        Ok(config)
-    }
-
     /// All layers.
     ///
     /// # Panics
@@ -248,6 +172,21 @@ impl ModelConfig {
         if !shape.head_dim.is_multiple_of(2) {
             return Err(out_of_bounds("head_dim", shape.head_dim, "must be even"));
         }
+        let experts = self.settings.experts.map_or(0, |experts| experts.count);
+        if experts > EXPERTS_MAX || (experts == 0 && self.settings.experts.is_some()) {
+            return Err(out_of_bounds(
+                "num_experts",
+                experts,
+                "must be at least 1 and at most 1024",
+            ));
+        }
+        if shape.active_experts > experts || (experts > 0 && shape.active_experts == 0) {
+            return Err(out_of_bounds(
+                "num_experts_per_tok",
+                shape.active_experts,
+                "must be at least 1 and at most the number of experts",
+            ));
+        }
         self.settings.check()
     }
 }
@@ -263,6 +202,9 @@ impl ModelSettings {
             ));
         }
         positive("rope_theta", self.rope.theta)?;
+        if self.window == Some(0) {
+            return Err(out_of_bounds("sliding_window", 0, "must be at least 1"));
+        }
         if let RopeScaling::Llama3 {
             factor,
             low_freq_factor,
@@ -292,7 +234,7 @@ impl ModelSettings {
     }
 }
 
-fn unsupported(
+pub(crate) fn unsupported(
     setting: &'static str,
     value: impl ToString,
     supported: &'static str,
@@ -304,7 +246,11 @@ fn unsupported(
     }
 }
 
-fn out_of_bounds(setting: &'static str, value: impl ToString, reason: &'static str) -> ConfigError {
+pub(crate) fn out_of_bounds(
+    setting: &'static str,
+    value: impl ToString,
+    reason: &'static str,
+) -> ConfigError {
     ConfigError::OutOfBounds {
         setting,
         value: value.to_string(),
@@ -319,106 +265,10 @@ fn positive(setting: &'static str, value: f64) -> Result<(), ConfigError> {
     Err(out_of_bounds(setting, value, "must be a positive number"))
 }
 
-fn refuse_unsupported(raw: &RawConfig) -> Result<(), ConfigError> {
-    if raw.attention_bias {
-        return Err(unsupported("attention_bias", true, "false"));
-    }
-    if raw.mlp_bias {
-        return Err(unsupported("mlp_bias", true, "false"));
-    }
-    if raw.hidden_act != "silu" {
-        return Err(unsupported("hidden_act", &raw.hidden_act, "silu"));
-    }
-    if raw.quantization_config.is_some() {
-        return Err(unsupported(
-            "quantization_config",
-            "present",
-            "weights in f32, f16 or bf16",
-        ));
-    }
-    let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
-    let partial = raw
-        .partial_rotary_factor
-        .or_else(|| rope?.partial_rotary_factor);
-    match partial {
-        Some(factor) if factor != 1.0 => Err(unsupported("partial_rotary_factor", factor, "1")),
-        _ => Ok(()),
-    }
-}
-
-fn shape(raw: &RawConfig) -> Result<ModelShape, ConfigError> {
-    let heads = raw.num_attention_heads;
-    let head_dim = match raw.head_dim {
-        Some(head_dim) => head_dim,
-        None if heads > 0 && raw.hidden_size.is_multiple_of(heads) => raw.hidden_size / heads,
-        None => {
-            return Err(out_of_bounds(
-                "num_attention_heads",
-                heads,
-                "must divide hidden_size when head_dim is not given",
-            ));
-        }
-    };
-    Ok(ModelShape {
-        layers: raw.num_hidden_layers,
-        hidden: raw.hidden_size,
-        intermediate: raw.intermediate_size,
-        heads,
-        kv_heads: raw.num_key_value_heads.unwrap_or(heads),
-        head_dim,
-        vocabulary: raw.vocab_size,
-        context: raw.max_position_embeddings.min(limits::CONTEXT_TOKENS_MAX),
-        active_experts: 0,
-    })
-}
-
-/// `rope_parameters` is what newer tools write; `rope_scaling` with a separate
-/// `rope_theta` is what most published checkpoints have.
-fn rope(raw: &RawConfig) -> Result<RopeConfig, ConfigError> {
-    let block = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
-    let theta = block
-        .and_then(|rope| rope.rope_theta)
-        .or(raw.rope_theta)
-        .unwrap_or(10_000.0);
-    let kind = block
-        .and_then(|rope| rope.rope_type.as_deref())
-        .unwrap_or("default");
-    let scaling = match (kind, block) {
-        ("llama3", Some(rope)) => {
-            let need = |setting, value: Option<f64>| {
-                value.ok_or_else(|| out_of_bounds(setting, "(missing)", "llama3 scaling needs it"))
-            };
-            RopeScaling::Llama3 {
-                factor: need("rope_scaling.factor", rope.factor)?,
-                low_freq_factor: need("rope_scaling.low_freq_factor", rope.low_freq_factor)?,
-                high_freq_factor: need("rope_scaling.high_freq_factor", rope.high_freq_factor)?,
-                original_context: rope
-                    .original_max_position_embeddings
-                    .unwrap_or(raw.max_position_embeddings),
-            }
-        }
-        ("default", Some(rope)) if rope.rope_type.is_none() && rope.factor.is_some() => {
-            return Err(unsupported(
-                "rope_scaling",
-                "without a type",
-                "default, llama3",
-            ));
-        }
-        ("default", _) => RopeScaling::Default,
-        (other, _) => {
-            return Err(unsupported(
-                "rope_scaling.rope_type",
-                other,
-                "default, llama3",
-            ));
-        }
-    };
-    Ok(RopeConfig { theta, scaling })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn base() -> Value {
         serde_json::json!({
@@ -451,7 +301,7 @@ mod tests {
     #[test]
     fn unsupported_settings_are_refused_by_name() {
         let cases = [
-            ("model_type", Value::from("qwen2")),
+            ("model_type", Value::from("mamba")),
             ("attention_bias", Value::from(true)),
             ("mlp_bias", Value::from(true)),
             ("hidden_act", Value::from("gelu")),

@@ -35,7 +35,9 @@ pub use arithmetic::{
 };
 pub use asker::{AskerConfig, AskerError, AskerModel, ChatMessage};
 pub use checkpoint::{Checkpoint, CheckpointError, TensorRecord};
-pub use config::{ConfigError, ModelConfig, ModelSettings, RopeConfig, RopeScaling};
+pub use config::{
+    ConfigError, ExpertSettings, ModelConfig, ModelSettings, RopeConfig, RopeScaling,
+};
 pub use device::DeviceError;
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,

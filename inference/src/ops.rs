@@ -233,7 +233,8 @@ impl Ops {
         ))
     }
 
-    fn stored_linear(&self, input: Tensor<2>, matrices: &[&Tensor<2>]) -> Tensor<2> {
+    /// The products with matrices as they are stored.
+    pub(crate) fn stored_linear(&self, input: Tensor<2>, matrices: &[&Tensor<2>]) -> Tensor<2> {
         if self.backend.is_stock() {
             return stock::linear(&input, matrices);
         }
@@ -251,7 +252,8 @@ impl Ops {
         ))
     }
 
-    fn rms_norm(&self, input: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
+    /// Root-mean-square norm of every row.
+    pub(crate) fn rms_norm(&self, input: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
         if self.backend.is_stock() {
             return stock::rms_norm(input, gain, epsilon);
         }
@@ -438,6 +440,15 @@ impl TransformerOps for Flex {
         recycle(queries);
         tensor(out, [shape.rows, shape.query_width()])
     }
+}
+
+/// The elements of activations.
+#[expect(clippy::expect_used, reason = "activations are f32 by construction")]
+pub(crate) fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor
+        .into_data()
+        .try_into_vec::<f32>()
+        .expect("f32 activations")
 }
 
 /// The tensor itself where it is contiguous: a second handle would keep its

@@ -2,6 +2,7 @@
 //!
 //! All memory is reserved when the session opens; nothing grows afterwards.
 
+use crate::config::ModelConfig;
 use crate::families::LayerCaches;
 use crate::kernels::{AttentionShape, KEY_BLOCK};
 use crate::ops::LayerCache;
@@ -71,7 +72,8 @@ impl Session {
     }
 
     /// The sizes of `rows` further positions.
-    pub(crate) fn attention_shape(&self, shape: &ModelShape, rows: usize) -> AttentionShape {
+    pub(crate) fn attention_shape(&self, config: &ModelConfig, rows: usize) -> AttentionShape {
+        let shape = &config.shape;
         AttentionShape {
             heads: shape.heads as usize,
             kv_heads: shape.kv_heads as usize,
@@ -79,7 +81,7 @@ impl Session {
             capacity: self.config.capacity_tokens as usize,
             position: self.length as usize,
             rows,
-            window: None,
+            window: config.settings.window.map(|window| window as usize),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::arithmetic::Backend;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::ModelConfig;
 use crate::device::{self, DeviceError};
-use crate::families::FamilyModel;
+use crate::families::Decoder;
 use crate::kernels::{InstructionSet, KernelTimes, Kernels};
 use crate::ops::Ops;
 use crate::packing;
@@ -152,7 +152,7 @@ pub struct Shard {
     config: ModelConfig,
     range: LayerRange,
     options: ShardOptions,
-    model: FamilyModel,
+    model: Decoder,
     weight_bytes: u64,
     products: Vec<Bytes>,
     arithmetic: ArithmeticId,
@@ -197,7 +197,7 @@ impl Shard {
         let kernels = Kernels::detect(options.threads);
         let packed = packing::pack(checkpoint, range, kernels.pool(), observer)?;
         let mut loader = Loader::new(checkpoint, options.backend, &device, packed);
-        let model = FamilyModel::load(&mut loader, range)?;
+        let model = Decoder::load(&mut loader, range)?;
         Ok(Self {
             model,
             weight_bytes: loader.bytes(),

@@ -314,7 +314,7 @@ fn missing_and_wrong_small_files_are_named() {
     let mut files = files(&fixture("tiny"));
     files.insert(
         "config.json".to_owned(),
-        b"{\"model_type\": \"qwen2\"}".to_vec(),
+        b"{\"model_type\": \"mamba\"}".to_vec(),
     );
     assert!(matches!(
         from_files(files),

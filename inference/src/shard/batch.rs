@@ -4,7 +4,7 @@
 use super::step::GroupKey;
 use super::{Shard, StepInput, StepItem, StepOutput, Wanted};
 use crate::families::StepContext;
-use crate::ops::Part;
+use crate::ops::{Part, values};
 use crate::session::{Session, SessionId, layer_caches};
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use half::bf16;
@@ -72,9 +72,7 @@ impl Shard {
         let mut parts = Vec::with_capacity(group.len());
         let mut first_row = 0;
         for member in group {
-            let shape = member
-                .session
-                .attention_shape(&self.config.shape, member.rows);
+            let shape = member.session.attention_shape(&self.config, member.rows);
             for row in 0..member.rows {
                 self.rotary.push_row(shape.position + row, &mut rotation);
             }
@@ -152,14 +150,6 @@ impl Shard {
             outputs[index] = StepOutput::Logits(part);
         }
     }
-}
-
-#[expect(clippy::expect_used, reason = "activations are f32 by construction")]
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_into_vec::<f32>()
-        .expect("f32 activations")
 }
 
 fn decode_hidden(bytes: &[u8], dtype: DType, rows: &mut Vec<f32>) {

@@ -33,11 +33,27 @@ pub(crate) fn shared_models() -> Option<PathBuf> {
     None
 }
 
-/// Every Llama model with recorded answers.
+/// One small model of each family, with recorded answers.
+pub(crate) const FAMILIES: [&str; 6] =
+    ["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"];
+
+/// The small model of a family.
+pub(crate) fn family(name: &str) -> PathBuf {
+    fixture("families").join(name)
+}
+
+/// Every model with recorded answers.
 pub(crate) fn reference_models() -> Vec<PathBuf> {
     let mut models = vec![fixture("tiny"), fixture("stories260k")];
+    models.extend(FAMILIES.iter().map(|name| family(name)));
     if let Some(shared) = shared_models() {
-        let names = ["tiny", "tiny-32", "tiny-tied-llama3rope", "stories260k/hf"];
+        let names = [
+            "tiny",
+            "tiny-32",
+            "tiny-tied-llama3rope",
+            "tiny-qwen2",
+            "stories260k/hf",
+        ];
         models.extend(
             names
                 .iter()
