@@ -33,7 +33,7 @@ STEPS = 8
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 PROMPTS = {
     "short": "Once upon a time",
-    "long": "The node keeps its own part of the cache, Zürich pays 3.50 €. " * 2,
+    "long": "The node keeps its own part of the cache, Zürich pays 3.50 €. ",
 }
 SIZES = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4,

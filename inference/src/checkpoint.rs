@@ -13,25 +13,25 @@ mod hashes;
 mod map;
 mod safetensors;
 mod source;
+mod tensors;
 
 pub use card::TensorRecord;
+pub(crate) use tensors::TensorBytes;
 
 use crate::asker::{AskerConfig, AskerError, AskerModel};
 use crate::config::{ConfigError, ModelConfig};
-use crate::families::{self, Role, TensorSpec};
 use crate::kernels::PackedFormat;
 use crate::packing;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use bytes::Bytes;
 use map::WeightFile;
-use safetensors::TensorEntry;
 use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use talkoot_protocol::hash::Hash;
-use talkoot_protocol::model::{DType, LayerRange};
+use talkoot_protocol::model::DType;
+use tensors::{Located, Products, check_manifest};
 
 /// Weight files of one checkpoint.
 const WEIGHT_FILES_MAX: usize = 1024;
@@ -158,27 +158,6 @@ impl CheckpointError {
     }
 }
 
-/// One tensor's bytes and what they are. Cloning shares the bytes.
-#[derive(Debug, Clone)]
-pub(crate) struct TensorBytes {
-    /// Number format.
-    pub(crate) dtype: DType,
-    /// Sizes, outermost first.
-    pub(crate) dims: Vec<usize>,
-    /// Little-endian elements, outermost dimension first.
-    pub(crate) bytes: Bytes,
-    file: WeightFile,
-    start: usize,
-}
-
-impl TensorBytes {
-    /// Gives the memory of `range` of the bytes back until they are read again.
-    pub(crate) fn let_go(&self, range: Range<usize>) {
-        self.file
-            .let_go(self.start + range.start..self.start + range.end);
-    }
-}
-
 /// An opened checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -189,16 +168,9 @@ pub struct Checkpoint {
     template: Option<String>,
     weights: BTreeMap<String, WeightFile>,
     tensors: BTreeMap<String, Located>,
-    matrix_dtype: DType,
-    packed_format: Option<PackedFormat>,
+    products: Products,
     list: OnceLock<(Vec<TensorRecord>, Hash)>,
     cache: Option<PathBuf>,
-}
-
-#[derive(Debug)]
-struct Located {
-    file: String,
-    entry: TensorEntry,
 }
 
 #[derive(serde::Deserialize)]
@@ -227,42 +199,58 @@ impl Checkpoint {
         gguf::open(path)
     }
 
-    /// Takes the same files by name from memory. `Bytes::from_static` holds
+    /// Takes the same files by name from memory: a published directory, or GGUF. `Bytes::from_static` holds
     /// embedded ones without a copy.
     ///
     /// # Errors
     /// [`CheckpointError`] naming the file, setting or tensor.
     pub fn from_files(files: &BTreeMap<String, Bytes>) -> Result<Self, CheckpointError> {
-        Self::from_source(&Source::Files(files))
+        let source = Source::Files(files);
+        let is_gguf = |name: &&String| name.ends_with(gguf::EXTENSION);
+        match files.keys().find(is_gguf) {
+            Some(name) if !source.has(CONFIG) => gguf::from_source(&source, name),
+            _ => Self::from_source(&source),
+        }
     }
 
     fn from_source(source: &Source<'_>) -> Result<Self, CheckpointError> {
-        let config_text = source.required(CONFIG)?;
-        let config = ModelConfig::from_json(&config_text)?;
-        let tokenizer = source.required(TOKENIZER)?;
+        let texts = Texts {
+            config: source.required(CONFIG)?,
+            generation: source.small(GENERATION_CONFIG)?,
+            tokenizer: source.required(TOKENIZER)?,
+            tokenizer_config: source.small(TOKENIZER_CONFIG)?,
+            template: source.small(TEMPLATE)?,
+        };
+        let config = ModelConfig::from_json(&texts.config)?;
+        Self::assemble(config, texts, read_weights(source)?)
+    }
+
+    fn assemble(
+        config: ModelConfig,
+        texts: Texts,
+        (weights, tensors): Weights,
+    ) -> Result<Self, CheckpointError> {
         let composed = AskerConfig::compose(
             &config,
-            &config_text,
-            source.small(GENERATION_CONFIG)?.as_deref(),
-            source.small(TOKENIZER_CONFIG)?.as_deref(),
-            &tokenizer,
+            &texts.config,
+            texts.generation.as_deref(),
+            texts.tokenizer_config.as_deref(),
+            &texts.tokenizer,
         )?;
-        let template = match source.small(TEMPLATE)? {
+        let template = match texts.template {
             Some(text) => Some(utf8(TEMPLATE, &text)?),
             None => composed.template,
         };
-        let (weights, tensors) = read_weights(source)?;
-        let matrix_dtype = check_manifest(&config, &tensors)?;
+        let products = check_manifest(&config, &tensors)?;
         Ok(Self {
             config,
             asker_config: composed.config,
-            tokenizer: fit_blob(tokenizer),
+            tokenizer: fit_blob(texts.tokenizer),
             tokenizer_read: composed.tokenizer,
             template,
             weights,
             tensors,
-            matrix_dtype,
-            packed_format: None,
+            products,
             list: OnceLock::new(),
             cache: None,
         })
@@ -290,9 +278,11 @@ impl Checkpoint {
     /// The number format of the matrices, as they are used.
     #[must_use]
     pub const fn dtype(&self) -> DType {
-        match self.packed_format {
-            Some(format) => packing::dtype_of(format),
-            None => self.matrix_dtype,
+        match self.products {
+            Products::Stored(dtype) => dtype,
+            Products::Packed(format) | Products::Native { main: format, .. } => {
+                packing::dtype_of(format)
+            }
         }
     }
 
@@ -300,14 +290,18 @@ impl Checkpoint {
     /// model, with a card and an arithmetic of its own.
     #[must_use]
     pub const fn packed_as(mut self, format: PackedFormat) -> Self {
-        self.packed_format = Some(format);
+        self.products = Products::Packed(format);
         self
     }
 
-    /// The format that matrices of products are packed to, if they are.
+    /// The format that matrices of products are packed to, if they are: that of
+    /// most of them where a file brings several.
     #[must_use]
     pub const fn packed_format(&self) -> Option<PackedFormat> {
-        self.packed_format
+        match self.products {
+            Products::Stored(_) => None,
+            Products::Packed(format) | Products::Native { main: format, .. } => Some(format),
+        }
     }
 
     /// Tokenizer, template and stop ids: the same as an asker without layers
@@ -322,39 +316,6 @@ impl Checkpoint {
             self.template.as_deref().map(str::as_bytes),
         )
     }
-
-    /// Bytes of the weights that a shard of `range` would hold.
-    #[must_use]
-    pub fn weight_bytes(&self, range: LayerRange) -> u64 {
-        let stored: u64 = families::stored(&self.config, range, self.packed_format.is_some())
-            .filter_map(|spec| self.tensors.get(&spec.name))
-            .map(|located| located.entry.range.len() as u64)
-            .sum();
-        let packed: u64 = self.packed_format.map_or(0, |format| {
-            families::products(&self.config, range)
-                .map(|spec| packing::shape_of(&spec, format).bytes() as u64)
-                .sum()
-        });
-        stored + packed
-    }
-
-    /// One tensor. Its bytes are shared with the file, not copied.
-    pub(crate) fn tensor(&self, spec: &TensorSpec) -> Result<TensorBytes, CheckpointError> {
-        let dtype = check_tensor(spec, &self.tensors)?;
-        let missing = || CheckpointError::MissingTensor {
-            name: spec.name.clone(),
-        };
-        let located = self.tensors.get(&spec.name).ok_or_else(missing)?;
-        let file = self.weights.get(&located.file).ok_or_else(missing)?;
-        let bytes = file.bytes().slice(located.entry.range.clone());
-        Ok(TensorBytes {
-            dtype,
-            dims: spec.dims.clone(),
-            bytes,
-            file: file.clone(),
-            start: located.entry.range.start,
-        })
-    }
 }
 
 fn utf8(file: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
@@ -362,6 +323,15 @@ fn utf8(file: &str, bytes: &[u8]) -> Result<String, CheckpointError> {
         file: file.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// The files besides the weights.
+struct Texts {
+    config: Bytes,
+    generation: Option<Bytes>,
+    tokenizer: Bytes,
+    tokenizer_config: Option<Bytes>,
+    template: Option<Bytes>,
 }
 
 type Weights = (BTreeMap<String, WeightFile>, BTreeMap<String, Located>);
@@ -414,62 +384,6 @@ fn read_weights(source: &Source<'_>) -> Result<Weights, CheckpointError> {
         weights.insert(file, content);
     }
     Ok((weights, tensors))
-}
-
-/// Every tensor the family needs is there, with its shape; the matrices share
-/// one number format, because the price of the model depends on it.
-fn check_manifest(
-    config: &ModelConfig,
-    tensors: &BTreeMap<String, Located>,
-) -> Result<DType, CheckpointError> {
-    let mut matrix_dtype = None;
-    for spec in families::tensors(config, config.layers()) {
-        let dtype = check_tensor(&spec, tensors)?;
-        if matches!(spec.role, Role::Vector | Role::Router) {
-            continue;
-        }
-        match matrix_dtype {
-            None => matrix_dtype = Some(dtype),
-            Some(first) if first == dtype => {}
-            Some(first) => {
-                return Err(CheckpointError::tensor(
-                    &spec.name,
-                    format!("is {dtype}, the matrices before it are {first}"),
-                ));
-            }
-        }
-    }
-    matrix_dtype.ok_or_else(|| CheckpointError::Card("it has no matrices".to_owned()))
-}
-
-fn check_tensor(
-    spec: &TensorSpec,
-    tensors: &BTreeMap<String, Located>,
-) -> Result<DType, CheckpointError> {
-    let Located { entry, .. } =
-        tensors
-            .get(&spec.name)
-            .ok_or_else(|| CheckpointError::MissingTensor {
-                name: spec.name.clone(),
-            })?;
-    if entry.dims != spec.dims {
-        return Err(CheckpointError::tensor(
-            &spec.name,
-            format!(
-                "has shape {:?}, the configuration asks for {:?}",
-                entry.dims, spec.dims
-            ),
-        ));
-    }
-    entry.float_dtype().ok_or_else(|| {
-        CheckpointError::tensor(
-            &spec.name,
-            format!(
-                "has number format {}, supported: F32, F16, BF16",
-                entry.dtype
-            ),
-        )
-    })
 }
 
 /// Published tokenizers of large vocabularies are indented JSON above the bound

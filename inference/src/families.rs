@@ -9,6 +9,7 @@
 
 mod attention;
 mod decoder;
+mod embedding;
 mod experts;
 mod feed_forward;
 mod llama;

@@ -170,7 +170,8 @@ impl Ops {
     }
 
     /// `before(input) [rows, k]`, weights `[n_i, k]` -> `[rows, n_1 + n_2 + ..]`.
-    /// The weights of one call are all stored or all packed.
+    /// The weights of one call are all stored or all packed, perhaps in different
+    /// formats.
     pub(crate) fn linear(
         &self,
         input: Tensor<2>,
@@ -185,7 +186,12 @@ impl Ops {
             })
             .collect();
         if stored.is_empty() {
-            return self.packed_linear(input, before, weights);
+            if Weight::are_alike(weights) {
+                return self.packed_linear(input, before, weights);
+            }
+            // A file may bring query and value in different formats.
+            let each = |&weight: &&Weight| self.packed_linear(input.clone(), before, &[weight]);
+            return Tensor::cat(weights.iter().map(each).collect(), 1);
         }
         let input = match before {
             Before::Nothing => input,

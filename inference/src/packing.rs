@@ -60,15 +60,16 @@ pub(crate) fn pack(
     pool: &Pool,
     observer: LoadObserver<'_>,
 ) -> Result<BTreeMap<String, Bytes>, CheckpointError> {
-    let Some(format) = checkpoint.packed_format() else {
+    if checkpoint.packed_format().is_none() {
         return Ok(BTreeMap::new());
-    };
+    }
     let cache = checkpoint.cache().map(PackedCache::new);
     if cache.is_some() {
         checkpoint.hash_tensors(pool.threads(), observer)?;
     }
     let jobs = families::products(checkpoint.config(), range)
-        .map(|spec| Job::new(checkpoint, spec, format, cache.is_some()))
+        .filter_map(|spec| Some((checkpoint.product_format(&spec)?, spec)))
+        .map(|(format, spec)| Job::new(checkpoint, spec, format, cache.is_some()))
         .collect::<Result<Vec<_>, _>>()?;
     let bytes = jobs.iter().map(Job::padded_bytes).sum();
     let mut region =

@@ -10,13 +10,13 @@ use crate::device;
 use crate::families::TensorSpec;
 use crate::ops::{PackedWeight, Weight};
 use crate::packing;
+use crate::stored::StoredFormat;
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{
     AllocationProperty, Bytes, DType, Device, FloatDType, Shape, Tensor, TensorData,
 };
 use std::collections::BTreeMap;
-use talkoot_protocol::model;
 
 #[cfg(target_endian = "big")]
 compile_error!("weights and hidden states are used as little-endian memory");
@@ -60,6 +60,11 @@ impl<'a> Loader<'a> {
         self.checkpoint
     }
 
+    /// Where tensors go.
+    pub(crate) const fn device(&self) -> &'a Device {
+        self.device
+    }
+
     /// Bytes loaded so far.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
@@ -79,7 +84,7 @@ impl<'a> Loader<'a> {
     /// A matrix of products: packed if the checkpoint is used packed. Stock burn
     /// operations get the packed values as plain floats.
     pub(crate) fn matrix(&mut self, spec: &TensorSpec) -> Result<Weight, CheckpointError> {
-        let Some(format) = self.checkpoint.packed_format() else {
+        let Some(format) = self.checkpoint.product_format(spec) else {
             return self.stored_product(spec).map(Weight::Stored);
         };
         let missing = || CheckpointError::MissingTensor {
@@ -106,17 +111,20 @@ impl<'a> Loader<'a> {
 
     /// A matrix of products in its stored number format.
     fn stored_product(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
-        self.products.push(self.checkpoint.tensor(spec)?.bytes);
-        self.stored(spec)
+        let tensor = self.checkpoint.tensor(spec)?;
+        let bytes = tensor.ordered();
+        self.products.push(bytes.clone());
+        Ok(self.place(&tensor, bytes))
     }
 
     /// Counts an embedding that is loaded already as the matrix of the head.
     pub(crate) fn tie(&mut self, embedding: &TensorSpec) -> Result<(), CheckpointError> {
-        self.products.push(self.checkpoint.tensor(embedding)?.bytes);
+        self.products
+            .push(self.checkpoint.tensor(embedding)?.ordered());
         Ok(())
     }
 
-    /// A matrix in its stored number format.
+    /// A matrix in its stored number format; blocks become floats.
     pub(crate) fn stored(&mut self, spec: &TensorSpec) -> Result<Tensor<2>, CheckpointError> {
         self.load::<2>(spec)
     }
@@ -126,19 +134,39 @@ impl<'a> Loader<'a> {
         Ok(self.load::<1>(spec)?.cast(FloatDType::F32))
     }
 
+    /// A tensor of blocks whose rows are widened one by one when they are needed;
+    /// `None` if it is of floats.
+    pub(crate) fn blocks(
+        &mut self,
+        spec: &TensorSpec,
+    ) -> Result<Option<TensorBytes>, CheckpointError> {
+        let tensor = self.checkpoint.tensor(spec)?;
+        if tensor.format.is_float() {
+            return Ok(None);
+        }
+        self.bytes += tensor.len() as u64;
+        Ok(Some(tensor))
+    }
+
     fn load<const D: usize>(&mut self, spec: &TensorSpec) -> Result<Tensor<D>, CheckpointError> {
-        let TensorBytes {
-            dtype, dims, bytes, ..
-        } = self.checkpoint.tensor(spec)?;
-        let dtype = match dtype {
-            model::DType::F32 => DType::F32,
-            model::DType::Bf16 => DType::BF16,
-            model::DType::F16 => DType::F16,
-            model::DType::Q8_0 | model::DType::Q4_0 => {
-                unreachable!("a checkpoint hands out float tensors only")
-            }
+        let tensor = self.checkpoint.tensor(spec)?;
+        let bytes = tensor.ordered();
+        Ok(self.place(&tensor, bytes))
+    }
+
+    /// Brings `bytes`, those of `tensor`, to the device.
+    fn place<const D: usize>(&mut self, tensor: &TensorBytes, bytes: bytes::Bytes) -> Tensor<D> {
+        let shape = Shape::from(tensor.dims.clone());
+        let dtype = match tensor.format {
+            StoredFormat::Bf16 => DType::BF16,
+            StoredFormat::F16 => DType::F16,
+            _ => DType::F32,
         };
-        let bytes = if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES) {
+        let bytes = if !tensor.format.is_float() {
+            let mut values = Vec::new();
+            tensor.format.widen(&bytes, &mut values);
+            Bytes::from_elems(values)
+        } else if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES) {
             Bytes::from_shared(bytes, AllocationProperty::File)
         } else {
             // Through words, because the allocator aligns bytes to nothing.
@@ -146,12 +174,11 @@ impl<'a> Loader<'a> {
             copy_to_words(&bytes, &mut words);
             Bytes::from_elems(words)
         };
-        let layout = Layout::contiguous(Shape::from(dims));
-        let tensor = FlexTensor::new(bytes, layout, dtype);
+        let tensor = FlexTensor::new(bytes, Layout::contiguous(shape), dtype);
         let tensor = device::place(Tensor::from_primitive::<Flex>(tensor), self.device);
         let element_bytes = tensor.dtype().size();
         self.bytes += (tensor.shape().num_elements() * element_bytes) as u64;
-        Ok(tensor)
+        tensor
     }
 }
 

@@ -5,27 +5,30 @@
 //! Computing it reads every weight byte once, or a record of an earlier reading
 //! (`hashes`).
 
+use super::tensors::Products;
 use super::{Checkpoint, CheckpointError};
 use crate::families;
 use crate::kernels::{BLOCK, PackedFormat};
 use crate::packing::QUANTISER_VERSION;
 use crate::progress::{LoadObserver, unobserved};
+use crate::stored::StoredFormat;
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use talkoot_protocol::codec;
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::limits;
-use talkoot_protocol::model::{DType, ModelCard};
+use talkoot_protocol::model::ModelCard;
 
-/// Bytes of a tensor in the number format that the card names. The embedding
-/// counts like every matrix, so packing changes no price by size.
+/// Bytes of a tensor in the number format that it is used in. The embedding counts
+/// like every matrix, so packing changes no price by size.
 fn nominal_bytes(record: &TensorRecord, format: Option<PackedFormat>) -> u64 {
     let elements: u64 = record.dims.iter().map(|&dim| u64::from(dim)).product();
     let inner = record.dims.last().map_or(1, |&dim| u64::from(dim));
-    let blocks = inner.div_ceil(BLOCK as u64) * (elements / inner.max(1));
+    let rows = elements / inner.max(1);
+    let blocks = inner.div_ceil(BLOCK as u64) * rows;
     match format {
-        None => elements * record.dtype.element_bytes().unwrap_or(0) as u64,
+        None => elements * record.dtype.block_bytes() as u64,
         Some(_) if record.dims.len() < 2 => elements * 4,
         Some(PackedFormat::Bf16) => elements * 2,
         Some(PackedFormat::Q8_0) => blocks * 34,
@@ -39,7 +42,7 @@ pub struct TensorRecord {
     /// The tensor's name in the checkpoint.
     pub name: String,
     /// Number format.
-    pub dtype: DType,
+    pub dtype: StoredFormat,
     /// Sizes, outermost first.
     pub dims: Vec<u32>,
     /// Plain blake3 of its bytes.
@@ -95,7 +98,7 @@ impl Checkpoint {
                     name: spec.name.clone(),
                 };
                 Ok(TensorRecord {
-                    dtype: tensor.dtype,
+                    dtype: tensor.format,
                     dims: dims.map_err(|_| {
                         CheckpointError::tensor(&spec.name, "a dimension above 2^32".to_owned())
                     })?,
@@ -120,18 +123,23 @@ impl Checkpoint {
     /// example by the name.
     pub fn card(&self, name: &str) -> Result<ModelCard, CheckpointError> {
         let (records, tensors) = self.tensor_list_and_hash()?;
-        let format = self.packed_format;
-        let bytes_of = |record| nominal_bytes(record, format);
+        let bytes_of = |record: &TensorRecord| nominal_bytes(record, self.format_of(record));
         let weight_bytes = records.iter().map(bytes_of).sum();
+        let (suffix, quantiser_version) = match self.products {
+            Products::Stored(_) => (None, 0),
+            Products::Packed(format) => (Some(format), QUANTISER_VERSION),
+            Products::Native { is_converted, .. } if is_converted => (None, QUANTISER_VERSION),
+            Products::Native { .. } => (None, 0),
+        };
         let card = ModelCard {
-            name: match format {
+            name: match suffix {
                 Some(_) => format!("{name}-{}", self.dtype()),
                 None => name.to_owned(),
             },
             family: self.config.family.clone(),
             shape: self.config.shape,
             dtype: self.dtype(),
-            quantiser_version: format.map_or(0, |_| QUANTISER_VERSION),
+            quantiser_version,
             settings: Hash::of_blob(self.config.settings.canonical_json().as_bytes()),
             config: Hash::of_blob(self.asker_config.to_json().as_bytes()),
             tokenizer: Hash::of_blob(&self.tokenizer),
@@ -145,6 +153,19 @@ impl Checkpoint {
         card.check()
             .map_err(|error| CheckpointError::Card(error.to_string()))?;
         Ok(card)
+    }
+
+    /// The packed format that the tensor of a record is used in, or counted in.
+    fn format_of(&self, record: &TensorRecord) -> Option<PackedFormat> {
+        match self.products {
+            Products::Stored(_) => None,
+            Products::Packed(format) => Some(format),
+            Products::Native { other, .. } => Some(match record.dtype {
+                StoredFormat::Q8_0 => PackedFormat::Q8_0,
+                StoredFormat::Q4_0 => PackedFormat::Q4_0,
+                _ => other,
+            }),
+        }
     }
 
     /// Everything the card names, by hash: composed configuration, tokenizer,

@@ -177,19 +177,20 @@ fn hash_all(
     threads: usize,
     observer: LoadObserver<'_>,
 ) -> Vec<(String, Hash)> {
-    tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.bytes.len()));
-    let total_bytes = tensors.iter().map(|(_, t)| t.bytes.len() as u64).sum();
+    tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.len()));
+    let total_bytes = tensors.iter().map(|(_, t)| t.len() as u64).sum();
     let done_bytes = AtomicU64::new(0);
     let hashes = Mutex::new(Vec::with_capacity(tensors.len()));
     Pool::new(threads).run(tensors.len(), &|index| {
         let (name, tensor) = &tensors[index];
         let mut hasher = blake3::Hasher::new();
-        let mut start = 0;
-        for stride in tensor.bytes.chunks(STRIDE_BYTES) {
-            hasher.update(stride);
-            tensor.let_go(start..start + stride.len());
-            start += stride.len();
-            let bytes = stride.len() as u64;
+        let stride = (STRIDE_BYTES / tensor.row_bytes().max(1)).max(1);
+        for first in (0..tensor.row_count()).step_by(stride) {
+            let rows = first..(first + stride).min(tensor.row_count());
+            let bytes = tensor.rows(rows.clone());
+            hasher.update(&bytes);
+            tensor.let_go(rows);
+            let bytes = bytes.len() as u64;
             observer(LoadEvent::Hashed {
                 done_bytes: done_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes,
                 total_bytes,

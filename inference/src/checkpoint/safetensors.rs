@@ -5,49 +5,37 @@
 //! the tensor. No tensor data is read here.
 
 use super::CheckpointError;
+use super::tensors::{RowOrder, TensorEntry};
+use crate::stored::StoredFormat;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use talkoot_protocol::model::DType;
 
 /// Bytes of a header; that of a 400-billion-parameter model has about 200 KB.
 const HEADER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The length prefix of the header.
 const PREFIX_BYTES: usize = 8;
 
-/// One tensor of a file.
-#[derive(Debug, Clone)]
-pub(super) struct TensorEntry {
-    /// The format's own name for the number type.
-    pub(super) dtype: String,
-    /// Sizes, outermost first.
-    pub(super) dims: Vec<usize>,
-    /// Where the bytes lie in the file.
-    pub(super) range: Range<usize>,
+/// The number format of this name, if it is one that weights may have.
+fn float_format(dtype: &str) -> Option<StoredFormat> {
+    match dtype {
+        "F32" => Some(StoredFormat::F32),
+        "F16" => Some(StoredFormat::F16),
+        "BF16" => Some(StoredFormat::Bf16),
+        _ => None,
+    }
 }
 
-impl TensorEntry {
-    /// The number type, if it is one that weights may have.
-    pub(super) fn float_dtype(&self) -> Option<DType> {
-        match self.dtype.as_str() {
-            "F32" => Some(DType::F32),
-            "F16" => Some(DType::F16),
-            "BF16" => Some(DType::Bf16),
-            _ => None,
-        }
-    }
-
-    /// Bytes of one element, for the types whose size is a whole number of
-    /// bytes. Others cannot be weights and are passed over.
-    fn element_bytes(&self) -> Option<usize> {
-        match self.dtype.as_str() {
-            "F64" | "I64" | "U64" => Some(8),
-            "F32" | "I32" | "U32" => Some(4),
-            "F16" | "BF16" | "I16" | "U16" => Some(2),
-            "BOOL" | "I8" | "U8" | "F8_E4M3" | "F8_E5M2" => Some(1),
-            _ => None,
-        }
+/// Bytes of one element, for the types whose size is a whole number of bytes.
+/// Others cannot be weights and are passed over.
+fn element_bytes(dtype: &str) -> Option<usize> {
+    match dtype {
+        "F64" | "I64" | "U64" => Some(8),
+        "F32" | "I32" | "U32" => Some(4),
+        "F16" | "BF16" | "I16" | "U16" => Some(2),
+        "BOOL" | "I8" | "U8" | "F8_E4M3" | "F8_E5M2" => Some(1),
+        _ => None,
     }
 }
 
@@ -122,11 +110,13 @@ fn locate(
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| CheckpointError::tensor(name, "impossible shape".to_owned()))?;
     let entry = TensorEntry {
+        format: float_format(&raw.dtype),
+        order: RowOrder::Plain,
         dtype: raw.dtype,
         dims,
         range,
     };
-    if let Some(element_bytes) = entry.element_bytes() {
+    if let Some(element_bytes) = element_bytes(&entry.dtype) {
         let expected = entry
             .dims
             .iter()
@@ -146,7 +136,10 @@ fn locate(
     Ok(entry)
 }
 
-fn refuse_overlaps(entries: &BTreeMap<String, TensorEntry>) -> Result<(), CheckpointError> {
+/// No two tensors share bytes.
+pub(super) fn refuse_overlaps(
+    entries: &BTreeMap<String, TensorEntry>,
+) -> Result<(), CheckpointError> {
     let mut by_start: Vec<(&String, &Range<usize>)> = entries
         .iter()
         .filter(|(_, entry)| !entry.range.is_empty())

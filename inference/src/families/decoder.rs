@@ -7,6 +7,7 @@
 //! compute is theirs.
 
 use super::attention::{Attention, AttentionSpecs};
+use super::embedding::Embedding;
 use super::experts::{Experts, ExpertsSpecs};
 use super::feed_forward::{FeedForward, FeedForwardSpecs};
 use super::{LayerCaches, Parts, Role, StepContext, TensorSpec, named};
@@ -15,7 +16,7 @@ use crate::config::ModelConfig;
 use crate::ops::{Before, Ops, Weight};
 use crate::weights::Loader;
 use burn::module::Module;
-use burn::tensor::{FloatDType, Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use talkoot_protocol::model::LayerRange;
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -80,6 +81,10 @@ pub(super) fn tensors(config: &ModelConfig, parts: &Parts, range: LayerRange) ->
 
 /// The second half of a block.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one to a layer, and most models have the larger"
+)]
 enum Second {
     /// One feed-forward part for every token.
     Dense(FeedForward),
@@ -118,7 +123,8 @@ impl Layer {
 #[derive(Module, Debug)]
 pub(crate) struct Decoder {
     layers: Vec<Layer>,
-    embedding: Option<Tensor<2>>,
+    #[module(skip)]
+    embedding: Option<Embedding>,
     norm: Option<Tensor<1>>,
     head: Option<Weight>,
     #[module(skip)]
@@ -143,12 +149,13 @@ impl Decoder {
             .collect::<Result<_, _>>()?;
         let tied = config.settings.tied;
         let embedding = first
-            .then(|| loader.stored(&embedding_spec(config)))
+            .then(|| Embedding::load(loader, &embedding_spec(config)))
             .transpose()?;
         let norm = last
             .then(|| loader.vector(&norm_spec(config)))
             .transpose()?;
-        let head = match &embedding {
+        let floats = embedding.as_ref().and_then(Embedding::floats);
+        let head = match floats {
             _ if !last => None,
             // The same memory where nothing is packed.
             Some(embedding) if tied && !loader.packs() => {
@@ -170,11 +177,7 @@ impl Decoder {
 
     /// Token ids -> hidden rows. Only for a range that starts at layer 0.
     pub(crate) fn embed(&self, ids: &[u32]) -> Option<Tensor<2>> {
-        let embedding = self.embedding.as_ref()?;
-        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let count = ids.len();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &embedding.device());
-        Some(embedding.clone().select(0, ids).cast(FloatDType::F32))
+        Some(self.embedding.as_ref()?.rows(ids))
     }
 
     /// One layer over all rows of a step.

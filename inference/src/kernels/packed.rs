@@ -123,6 +123,55 @@ impl PackedFormat {
         Ok(())
     }
 
+    /// Packs up to [`GROUP_ROWS`] rows that are stored in GGUF's blocks of the same
+    /// format: bytes move, no value changes.
+    ///
+    /// # Errors
+    /// [`PackError`] naming the first row with a scale that is no number; `group` is
+    /// then not to be used.
+    ///
+    /// # Panics
+    /// When the sizes do not fit, or the format has no blocks.
+    pub fn repack_group(
+        self,
+        stored: &[u8],
+        inner: usize,
+        group: &mut [u8],
+    ) -> Result<(), PackError> {
+        let block_bytes = match self {
+            Self::Q8_0 => 2 + BLOCK,
+            Self::Q4_0 => 2 + BLOCK / 2,
+            Self::Bf16 => unreachable!("brain floats have no blocks"),
+        };
+        assert!(inner > 0 && inner.is_multiple_of(BLOCK), "whole blocks");
+        let row_bytes = inner / BLOCK * block_bytes;
+        assert!(stored.len().is_multiple_of(row_bytes), "group rows");
+        assert!(stored.len() / row_bytes <= GROUP_ROWS, "rows of a group");
+        assert_eq!(group.len(), self.group_bytes(inner), "group bytes");
+        self.clear_group(group);
+        for (row, blocks) in stored.chunks_exact(row_bytes).enumerate() {
+            for (index, block) in blocks.chunks_exact(block_bytes).enumerate() {
+                let first = index * BLOCK % QUANTISED_CHUNK;
+                let chunk = index * BLOCK / QUANTISED_CHUNK * self.chunk_bytes();
+                let chunk = &mut group[chunk..chunk + self.chunk_bytes()];
+                let (scale, numbers) = block.split_at(2);
+                if !f16::from_le_bytes([scale[0], scale[1]]).is_finite() {
+                    return Err(PackError { row });
+                }
+                let at = scale_offset(row, first);
+                chunk[at..at + 2].copy_from_slice(scale);
+                for (k, &number) in numbers.iter().enumerate() {
+                    match self {
+                        Self::Q8_0 => chunk[q8_0_offset(row, first + k)] = number ^ 0x80,
+                        // A byte holds elements k and k + 16, as in the vectors here.
+                        _ => chunk[q4_0_offset(row, first + k).0] = number,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A group of zeros.
     fn clear_group(self, group: &mut [u8]) {
         let zero = match self {

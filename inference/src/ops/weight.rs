@@ -37,3 +37,16 @@ pub(crate) enum Weight {
     /// In the kernels' layout.
     Packed(PackedWeight),
 }
+
+impl Weight {
+    /// Whether all are packed in one format.
+    pub(crate) fn are_alike(weights: &[&Self]) -> bool {
+        let format = |weight: &Self| match weight {
+            Self::Stored(_) => None,
+            Self::Packed(packed) => Some(packed.shape.format),
+        };
+        let mut formats = weights.iter().map(|weight| format(weight));
+        let first = formats.next();
+        formats.all(|format| Some(format) == first)
+    }
+}

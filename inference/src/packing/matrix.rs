@@ -7,8 +7,6 @@
 use crate::checkpoint::TensorBytes;
 use crate::kernels::{GROUP_ROWS, PackError, PackedFormat, PackedMatrix, Pool};
 use crate::ops::PackedShape;
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use std::sync::{Mutex, PoisonError};
 use talkoot_protocol::hash::Hash;
 use talkoot_protocol::model::DType;
@@ -73,8 +71,7 @@ pub(super) fn pack(
     by_piece(shape, packed, pool, |index, piece| {
         let (first, end) = (index * piece_rows, (index + 1) * piece_rows);
         pack_rows(tensor, shape, first, piece)?;
-        let row_bytes = tensor.bytes.len() / shape.width;
-        tensor.let_go(first * row_bytes..end.min(shape.width) * row_bytes);
+        tensor.let_go(first..end.min(shape.width));
         Ok(Hash::of_blob(piece))
     })
 }
@@ -91,14 +88,19 @@ fn pack_rows(
         width,
         inner,
     } = *shape;
-    let row_bytes = inner * tensor.dtype.element_bytes().unwrap_or(4);
     let mut rows = Vec::with_capacity(GROUP_ROWS * inner);
     let groups = piece.chunks_exact_mut(format.group_bytes(inner));
     for (first, group) in (first..width).step_by(GROUP_ROWS).zip(groups) {
         let count = GROUP_ROWS.min(width - first);
-        let stored = first * row_bytes..(first + count) * row_bytes;
-        widen(&tensor.bytes[stored], tensor.dtype, &mut rows);
-        let packed = format.pack_group(&rows, inner, group);
+        let stored = tensor.rows(first..first + count);
+        let packed = if tensor.format.dtype() == Some(dtype_of(format)) && !tensor.format.is_float()
+        {
+            format.repack_group(&stored, inner, group)
+        } else {
+            rows.clear();
+            tensor.format.widen(&stored, &mut rows);
+            format.pack_group(&rows, inner, group)
+        };
         packed.map_err(|error| PackError {
             row: first + error.row,
         })?;
@@ -120,26 +122,6 @@ pub(crate) fn unpack(bytes: &[u8], shape: &PackedShape) -> Vec<f32> {
         }
     }
     values
-}
-
-fn widen(stored: &[u8], dtype: DType, rows: &mut Vec<f32>) {
-    rows.clear();
-    match dtype {
-        DType::Bf16 => {
-            let (pairs, _) = stored.as_chunks::<2>();
-            rows.extend(pairs.iter().map(|pair| bf16::from_le_bytes(*pair).to_f32()));
-        }
-        DType::F16 => {
-            let (pairs, _) = stored.as_chunks::<2>();
-            let halves: Vec<f16> = pairs.iter().map(|pair| f16::from_le_bytes(*pair)).collect();
-            rows.resize(halves.len(), 0.0);
-            halves.convert_to_f32_slice(rows);
-        }
-        _ => {
-            let (quads, _) = stored.as_chunks::<4>();
-            rows.extend(quads.iter().map(|quad| f32::from_le_bytes(*quad)));
-        }
-    }
 }
 
 /// The number format of a packed format, as cards name it.
