@@ -12,7 +12,8 @@ The models are those of make_fixtures.py, stored as llama.cpp's converter stores
     NAME.json           the prompt's ids and the greedy tokens
 
 and besides them k_quants.safetensors: random blocks of every format ("q4_k.blocks")
-and the values that the package makes of them ("q4_k.values").
+and the values that the package makes of them ("q4_k.values"). Models of a few kilobytes
+go to fuzz/corpus.
 """
 
 import json
@@ -34,6 +35,7 @@ import make_fixtures
 FAMILIES = make_fixtures.OUT
 OUT = FAMILIES.parent / "gguf"
 STORIES = FAMILIES.parent / "stories260k"
+CORPUS = make_fixtures.OUT.parents[3] / "fuzz/corpus"
 
 LAYER_NAMES = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
@@ -259,6 +261,53 @@ def write_blocks():
     save_numpy(out, str(OUT / "k_quants.safetensors"))
 
 
+def write_seeds():
+    """Whole models of a few hundred bytes, for the fuzz targets to begin with."""
+    config = {**make_fixtures.SIZES, "model_type": "llama", "hidden_size": 32, "vocab_size": 4,
+              "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "num_key_value_heads": 1, "tie_word_embeddings": True, "bos_token_id": 0,
+              "eos_token_id": 1, "num_local_experts": 2, "num_experts_per_tok": 1}
+    for name, family, kind in (("dense", "llama", Kind.F16), ("blocks", "qwen3", Kind.Q8_0),
+                               ("experts", "mixtral", Kind.Q4_0)):
+        own = {**config, "model_type": family}
+        if family != "mixtral":
+            own = {key: value for key, value in own.items() if "expert" not in key}
+        folder = CORPUS / "gguf"
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = gguf.GGUFWriter(str(folder / name), ARCHITECTURES[family])
+        add_metadata(writer, own, ARCHITECTURES[family])
+        writer.add_tokenizer_model("llama" if name == "blocks" else "gpt2")
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_list(["<s>", "</s>", "a", "aa"])
+        writer.add_token_types([3, 3, 1, 1])
+        writer.add_token_scores([0.0, 0.0, 0.0, -1.0])
+        writer.add_token_merges(["a a"])
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(1)
+        stacks = {}
+        for published, shape in make_fixtures.shapes(own):
+            values = make_fixtures.make_tensor(published, shape).float().numpy()
+            tensor, expert = name_of(published)
+            is_matrix = len(shape) == 2 and "gate_inp" not in tensor
+            raw, _ = stored(values, kind if is_matrix else Kind.F32)
+            if expert is None:
+                writer.add_tensor(tensor, raw, raw_dtype=kind if is_matrix else Kind.F32)
+            else:
+                stacks.setdefault(tensor, []).append(raw)
+        for tensor, experts in stacks.items():
+            writer.add_tensor(tensor, np.stack(experts), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    own = {**config, "model_type": "llama", "hidden_size": 4, "intermediate_size": 4}
+    folder = CORPUS / "safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: make_fixtures.make_tensor(name, shape)
+               for name, shape in make_fixtures.shapes(own)}
+    save_file(tensors, str(folder / "dense"), metadata={"format": "pt"})
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for name, family, kind, split in (
@@ -276,6 +325,7 @@ def main():
                for n, shape in make_fixtures.shapes(config)}
     write("pieces-q8_0", "llama", Kind.Q8_0, config=config, tensors=tensors, pieces=True)
     write_blocks()
+    write_seeds()
 
 
 if __name__ == "__main__":

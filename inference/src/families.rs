@@ -110,11 +110,8 @@ pub(crate) fn tensors(
     range: LayerRange,
 ) -> impl Iterator<Item = TensorSpec> + use<> {
     let parts = named(&config.family).map(|family| family.parts);
-    parts
-        .into_iter()
-        .flat_map(move |parts| decoder::tensors(config, &parts, range))
-        .collect::<Vec<_>>()
-        .into_iter()
+    let tensors = parts.map(|parts| decoder::tensors(config, parts, range));
+    tensors.into_iter().flatten()
 }
 
 /// The matrices of a range that rows are multiplied with: what is packed where

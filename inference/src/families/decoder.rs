@@ -60,23 +60,31 @@ fn head_spec(config: &ModelConfig) -> TensorSpec {
     end_spec(HEAD, &dims, Role::Product)
 }
 
-/// The tensors of a range. A tied head needs the embedding at both ends.
-pub(super) fn tensors(config: &ModelConfig, parts: &Parts, range: LayerRange) -> Vec<TensorSpec> {
+/// The tensors of a range, made as they are asked for: a configuration from
+/// strangers may promise millions. A tied head needs the embedding at both ends.
+pub(super) fn tensors(
+    config: &ModelConfig,
+    parts: Parts,
+    range: LayerRange,
+) -> impl Iterator<Item = TensorSpec> + use<> {
     let (first, last) = (range.is_first(), range.is_last(config.shape.layers));
     let tied = config.settings.tied;
-    let mut specs = Vec::new();
-    specs.extend((first || (last && tied)).then(|| embedding_spec(config)));
-    specs.extend(last.then(|| norm_spec(config)));
-    specs.extend((last && !tied).then(|| head_spec(config)));
-    for layer in range.start()..range.end() {
+    let ends = [
+        (first || (last && tied)).then(|| embedding_spec(config)),
+        last.then(|| norm_spec(config)),
+        (last && !tied).then(|| head_spec(config)),
+    ];
+    let config = config.clone();
+    let layers = (range.start()..range.end()).flat_map(move |layer| {
         let names = LayerNames(layer);
-        specs.extend(AttentionSpecs::new(config, parts, &names).into_list());
+        let mut specs = AttentionSpecs::new(&config, &parts, &names).into_list();
         specs.extend(match &parts.experts {
-            Some(experts) => ExpertsSpecs::new(config, experts, &names).into_list(),
-            None => FeedForwardSpecs::new(config, &names).into_list(),
+            Some(experts) => ExpertsSpecs::new(&config, experts, &names).into_list(),
+            None => FeedForwardSpecs::new(&config, &names).into_list(),
         });
-    }
-    specs
+        specs
+    });
+    ends.into_iter().flatten().chain(layers)
 }
 
 /// The second half of a block.
