@@ -2,10 +2,12 @@
 """Write the GGUF files of inference/tests/fixtures/gguf with the package `gguf`.
 
     pip install torch transformers tokenizers safetensors numpy gguf
-    python scripts/make_fixtures.py && python scripts/make_gguf_fixtures.py
+    python scripts/make_fixtures.py && python scripts/make_gguf_fixtures.py LLAMA_CPP
 
-The models are those of make_fixtures.py, stored as llama.cpp's converter stores them
-(names, order of rows, stacks of experts, metadata), some quantised. Beside each lies
+LLAMA_CPP is the source of llama.cpp (the source distribution of llama-cpp-python has it in
+vendor/llama.cpp). Its own converter writes the files named *-bf16; the others are
+written here with the same names, order of rows, stacks of experts and metadata, because
+it makes no q4_0 and no K-quants and leaves out windows. Beside each lies
 
     NAME.safetensors    logits of transformers in float32 for the values that the file
                         holds: "prefill" [prompt, vocabulary], "decode" [steps, vocabulary]
@@ -16,8 +18,11 @@ and the values that the package makes of them ("q4_k.values"). Models of a few k
 go to fuzz/corpus.
 """
 
+import argparse
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 import gguf
@@ -143,7 +148,7 @@ def stored(values, kind):
     return data, quants.dequantize(data, kind).reshape(values.shape)
 
 
-def write(name, family, kind, *, config=None, tensors=None, data=None, split=0, pieces=False):
+def write(name, family, kind, *, config=None, tensors=None, data=None, pieces=False):
     """Writes a file and returns what it holds, by published names. `data` has the
     tensors whose bytes are made already: name -> (format, bytes)."""
     folder = FAMILIES / family
@@ -151,7 +156,7 @@ def write(name, family, kind, *, config=None, tensors=None, data=None, split=0, 
     tensors = tensors or {n: t.float().numpy() for n, t in
                           load_file(str(folder / "model.safetensors")).items()}
     architecture = ARCHITECTURES[config["model_type"]]
-    writer = gguf.GGUFWriter(str(OUT / f"{name}.gguf"), architecture, split_max_tensors=split)
+    writer = gguf.GGUFWriter(str(OUT / f"{name}.gguf"), architecture)
     add_metadata(writer, config, architecture)
     if pieces:
         add_sentence_piece(writer, STORIES)
@@ -205,6 +210,30 @@ def write_answers(name, config, held, tokenizer):
         prefill, greedy, decode = make_fixtures.answers(model, ids)
     save_file({"prefill": prefill, "decode": decode}, str(OUT / f"{name}.safetensors"))
     make_fixtures.dump(OUT / f"{name}.json", {"ids": ids, "greedy": greedy})
+
+
+# The converter knows tokenizers by a hash; the one of the fixtures cuts like GPT-2's.
+CONVERT = """
+import runpy, sys
+root, sys.argv = sys.argv[1], sys.argv[1:]
+sys.path[:0] = [root, root + "/gguf-py"]
+import conversion.base as base
+for own in vars(base).values():
+    if isinstance(own, type) and "get_vocab_base_pre" in vars(own):
+        own.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+runpy.run_path(root + "/convert_hf_to_gguf.py", run_name="__main__")
+"""
+
+
+def convert(llama_cpp, name, family, split):
+    """Lets the converter write a file of bf16."""
+    folder = FAMILIES / family
+    command = [sys.executable, "-c", CONVERT, str(llama_cpp), str(folder), "--outtype", "bf16",
+               "--outfile", str(OUT / f"{name}.gguf")]
+    subprocess.run(command + (["--split-max-tensors", str(split)] if split else []), check=True)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config, {name: values.float().numpy()
+                    for name, values in load_file(str(folder / "model.safetensors")).items()}
 
 
 def random_blocks(kind, shape, random):
@@ -309,13 +338,18 @@ def write_seeds():
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("llama_cpp", type=pathlib.Path, help="the source of llama.cpp")
+    llama_cpp = parser.parse_args().llama_cpp
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, family, kind, split in (
-            ("llama-bf16", "llama", Kind.BF16, 0), ("qwen2-bf16", "qwen2", Kind.BF16, 0),
-            ("mistral-q8_0", "mistral", Kind.Q8_0, 0), ("qwen3-q4_0", "qwen3", Kind.Q4_0, 0),
-            ("qwen3_moe-q8_0", "qwen3_moe", Kind.Q8_0, 0),
-            ("mixtral-bf16", "mixtral", Kind.BF16, 30)):
-        config, held = write(name, family, kind, split=split)
+    for name, family, split in (("llama-bf16", "llama", 0), ("qwen3-bf16", "qwen3", 0),
+                                ("mixtral-bf16", "mixtral", 30)):
+        config, held = convert(llama_cpp, name, family, split)
+        write_answers(name, config, held, FAMILIES / family / "tokenizer.json")
+    for name, family, kind in (("qwen2-f16", "qwen2", Kind.F16), ("qwen3-q4_0", "qwen3", Kind.Q4_0),
+                               ("mistral-q8_0", "mistral", Kind.Q8_0),
+                               ("qwen3_moe-q8_0", "qwen3_moe", Kind.Q8_0)):
+        config, held = write(name, family, kind)
         write_answers(name, config, held, FAMILIES / family / "tokenizer.json")
     write_k_model()
     config = json.loads((FAMILIES / "llama/config.json").read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 //! GGUF files as llama.cpp's tools write them: the same models as the published
 //! checkpoints they were made of, blocks computed with as they are, K-quants value
-//! for value. `scripts/make_gguf_fixtures.py` wrote the files.
+//! for value. llama.cpp's own converter wrote the files in bf16,
+//! `scripts/make_gguf_fixtures.py` the others.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,9 +23,10 @@ use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::model::DType;
 
 /// A file and the published checkpoint with the same tokenizer.
-const MODELS: [(&str, &str); 7] = [
+const MODELS: [(&str, &str); 8] = [
     ("llama-bf16", "llama"),
-    ("qwen2-bf16", "qwen2"),
+    ("qwen3-bf16", "qwen3"),
+    ("qwen2-f16", "qwen2"),
     ("mixtral-bf16", "mixtral"),
     ("mistral-q8_0", "mistral"),
     ("qwen3-q4_0", "qwen3"),

@@ -7,12 +7,16 @@
 //! its number.
 
 mod merges;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use super::super::CheckpointError;
 use super::header::Header;
 use super::reader::Number;
 use merges::merges_of;
 use serde_json::{Value, json};
+use words::Words;
 
 /// Tokens of a vocabulary, at most: as many as a configuration may have.
 const TOKENS_MAX: usize = 1 << 20;
@@ -28,10 +32,6 @@ const WORDS: &str = "tokenizer.ggml.pre";
 const UNKNOWN: i128 = 2;
 const CONTROL: i128 = 3;
 const USER_DEFINED: i128 = 4;
-
-/// How Llama 3 and Qwen 2 cut text into words; they differ in runs of digits.
-const WORDS_LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const WORDS_QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The texts that a published checkpoint has in files.
 pub(super) struct Texts {
@@ -191,63 +191,35 @@ impl<'a> Tokens<'a> {
 
 fn byte_level(tokens: &Tokens<'_>) -> Result<Value, CheckpointError> {
     let header = tokens.header;
-    let plain = json!({
-        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true
-    });
-    let split = |words: &str| {
-        json!({"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": words}, "behavior": "Isolated", "invert": false},
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-             "use_regex": false},
-        ]})
-    };
-    let (words, is_llama3, is_qwen2) = match header.text(WORDS)? {
-        Some("gpt-2") => (plain, false, false),
-        Some("llama-bpe" | "llama3" | "llama-v3") => (split(WORDS_LLAMA3), true, false),
-        Some("qwen2" | "deepseek-r1-qwen") => (split(WORDS_QWEN2), false, true),
-        Some("smollm") => {
-            let digits = json!({"type": "Digits", "individual_digits": true});
-            (
-                json!({"type": "Sequence", "pretokenizers": [digits, plain]}),
-                false,
-                false,
-            )
-        }
-        other => {
-            let other = other.unwrap_or("(missing)");
-            return Err(header.error(format!(
-                "unsupported {WORDS} = {other}; supported: gpt-2, llama-bpe, qwen2, smollm"
-            )));
-        }
-    };
+    let named = header.text(WORDS)?;
+    let words = named.and_then(Words::named).ok_or_else(|| {
+        let (named, supported) = (named.unwrap_or("(missing)"), words::NAMES);
+        header.error(format!(
+            "unsupported {WORDS} = {named}; supported: {supported}"
+        ))
+    })?;
     let merges: Option<Vec<Value>> = header
         .texts(MERGES)?
         .into_iter()
         .map(|merge| {
-            merge
-                .split_once(' ')
-                .map(|(left, right)| json!([left, right]))
+            let (left, right) = merge.split_once(' ')?;
+            Some(json!([left, right]))
         })
         .collect();
     let merges = merges.ok_or_else(|| header.error(format!("{MERGES} has one without a space")))?;
-    let normalizer = if is_qwen2 {
-        json!({"type": "NFC"})
-    } else {
-        Value::Null
-    };
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null,
         "added_tokens": tokens.added(),
-        "normalizer": normalizer,
-        "pre_tokenizer": words,
-        "post_processor": tokens.frame(is_llama3)?,
+        "normalizer": words.normalizer,
+        "pre_tokenizer": words.pre_tokenizer,
+        "post_processor": tokens.frame(words.is_framed)?,
         "decoder": {
             "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true
         },
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-            "ignore_merges": is_llama3, "vocab": tokens.vocabulary()?, "merges": merges,
+            "ignore_merges": words.are_tokens, "vocab": tokens.vocabulary()?, "merges": merges,
         },
     }))
 }
