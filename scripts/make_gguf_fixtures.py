@@ -13,7 +13,7 @@ it makes no q4_0 and no K-quants and leaves out windows. Beside each lies
                         holds: "prefill" [prompt, vocabulary], "decode" [steps, vocabulary]
     NAME.json           the prompt's ids and the greedy tokens
 
-and besides them k_quants.safetensors: random blocks of every format ("q4_k.blocks")
+and besides them blocks.safetensors: random blocks of every format ("q4_k.blocks")
 and the values that the package makes of them ("q4_k.values"). Models of a few kilobytes
 go to fuzz/corpus.
 """
@@ -277,7 +277,7 @@ def write_blocks():
     """Blocks of any bits; only scales that are no numbers are left out."""
     random = np.random.Generator(np.random.PCG64(5))
     scales = {Kind.Q8_0: (0,), Kind.Q4_0: (0,), Kind.Q4_K: (0, 2), Kind.Q5_K: (0, 2),
-              Kind.Q6_K: (208,)}
+              Kind.Q6_K: (208,), Kind.Q4_1: (0, 2), Kind.Q5_0: (0,), Kind.Q5_1: (0, 2)}
     out = {}
     for kind, places in scales.items():
         blocks = random.integers(0, 256, (8, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
@@ -287,7 +287,7 @@ def write_blocks():
         name = kind.name.lower()
         out[f"{name}.blocks"] = blocks
         out[f"{name}.values"] = quants.dequantize(blocks, kind).astype(np.float32)
-    save_numpy(out, str(OUT / "k_quants.safetensors"))
+    save_numpy(out, str(OUT / "blocks.safetensors"))
 
 
 def write_seeds():

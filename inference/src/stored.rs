@@ -32,11 +32,20 @@ pub enum StoredFormat {
     Q5K,
     /// Blocks of 256 of 6 bits: scales of 8 bits for 16 elements each.
     Q6K,
+    /// Blocks of 32: an f16 scale, an f16 offset, 16 bytes as in [`Self::Q4_0`], but
+    /// without the 8.
+    Q4_1,
+    /// Blocks of 32: an f16 scale, 32 fifth bits, 16 bytes as in [`Self::Q4_0`]; each
+    /// number plus 16.
+    Q5_0,
+    /// Blocks of 32: an f16 scale, an f16 offset, 32 fifth bits, 16 bytes as in
+    /// [`Self::Q4_1`].
+    Q5_1,
 }
 
 impl StoredFormat {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::F32,
         Self::Bf16,
         Self::F16,
@@ -45,6 +54,9 @@ impl StoredFormat {
         Self::Q4K,
         Self::Q5K,
         Self::Q6K,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
     ];
 
     /// The name in listings.
@@ -59,6 +71,9 @@ impl StoredFormat {
             Self::Q4K => "q4_k",
             Self::Q5K => "q5_k",
             Self::Q6K => "q6_k",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q5_1 => "q5_1",
         }
     }
 
@@ -72,7 +87,7 @@ impl StoredFormat {
             Self::F16 => Some(DType::F16),
             Self::Q8_0 => Some(DType::Q8_0),
             Self::Q4_0 => Some(DType::Q4_0),
-            Self::Q4K | Self::Q5K | Self::Q6K => None,
+            Self::Q4K | Self::Q5K | Self::Q6K | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 => None,
         }
     }
 
@@ -87,7 +102,7 @@ impl StoredFormat {
     pub const fn block(self) -> usize {
         match self {
             Self::F32 | Self::Bf16 | Self::F16 => 1,
-            Self::Q8_0 | Self::Q4_0 => 32,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 => 32,
             Self::Q4K | Self::Q5K | Self::Q6K => k_quants::BLOCK,
         }
     }
@@ -103,6 +118,9 @@ impl StoredFormat {
             Self::Q4K => k_quants::Q4_K_BYTES,
             Self::Q5K => k_quants::Q5_K_BYTES,
             Self::Q6K => k_quants::Q6_K_BYTES,
+            Self::Q4_1 => 4 + 16,
+            Self::Q5_0 => 2 + 4 + 16,
+            Self::Q5_1 => 4 + 4 + 16,
         }
     }
 
@@ -152,6 +170,28 @@ impl StoredFormat {
             Self::Q4K => k_quants::q4_k(stored, values),
             Self::Q5K => k_quants::q5_k(stored, values),
             Self::Q6K => k_quants::q6_k(stored, values),
+            Self::Q4_1 => {
+                for block in stored.as_chunks::<20>().0 {
+                    let (scale, offset) = (half_at(block, 0), half_at(block, 2));
+                    numbers(&block[4..], &[0; 4], values, |number| {
+                        scale * number + offset
+                    });
+                }
+            }
+            Self::Q5_0 => {
+                for block in stored.as_chunks::<22>().0 {
+                    let scale = half_at(block, 0);
+                    let value = |number: f32| scale * (number - 16.0);
+                    numbers(&block[6..], &block[2..6], values, value);
+                }
+            }
+            Self::Q5_1 => {
+                for block in stored.as_chunks::<24>().0 {
+                    let (scale, offset) = (half_at(block, 0), half_at(block, 2));
+                    let value = |number: f32| scale * number + offset;
+                    numbers(&block[8..], &block[4..8], values, value);
+                }
+            }
         }
     }
 }
@@ -160,6 +200,15 @@ impl std::fmt::Display for StoredFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Appends the values of 32 numbers: low halves, high halves, and a fifth bit each.
+fn numbers(halves: &[u8], fifths: &[u8], values: &mut Vec<f32>, value: impl Fn(f32) -> f32) {
+    let fifth = |index: usize| (fifths[index / 8] >> (index % 8) & 1) << 4;
+    let low = halves.iter().enumerate();
+    values.extend(low.map(|(index, byte)| value((byte & 0x0f | fifth(index)).into())));
+    let high = halves.iter().enumerate();
+    values.extend(high.map(|(index, byte)| value((byte >> 4 | fifth(index + 16)).into())));
 }
 
 /// The f16 that begins at `start`.

@@ -241,7 +241,7 @@ fn blocks_stay_what_they_are_and_k_quants_become_brain_floats() {
 
 #[test]
 fn every_block_has_the_values_of_the_reference() {
-    let bytes = tensors("k_quants");
+    let bytes = tensors("blocks");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     for format in StoredFormat::ALL
         .into_iter()
@@ -251,7 +251,10 @@ fn every_block_has_the_values_of_the_reference() {
         let expected = floats(part("values"));
         let mut values = Vec::new();
         format.widen(part("blocks"), &mut values);
-        assert_eq!(values.len(), expected.len(), "{format}");
+        assert!(
+            values.len() == expected.len() && values.len() >= 256,
+            "{format}"
+        );
         for (value, expected) in values.iter().zip(&expected) {
             assert!(
                 (value - expected).abs() <= 1e-6 * expected.abs(),

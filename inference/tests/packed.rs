@@ -1,9 +1,14 @@
 //! Packed matrices: what a format holds, and linears that give the same bits
 //! on every instruction set, thread count and row count.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
 
 use proptest::prelude::*;
+use talkoot_inference::StoredFormat;
 use talkoot_inference::kernels::{
     BLOCK, GROUP_ROWS, InstructionSet, Kernels, PackedFormat, PackedMatrix, Prologue,
 };
@@ -270,4 +275,64 @@ fn one_product_may_exceed_what_the_sum_does_not() {
         let found = case.run(&kernels, &[huge; 32]);
         assert_eq!(found, [2.0_f32.powi(127)], "{kernels:?}");
     }
+}
+
+/// Blocks of a file move into the layout without a change, the least number
+/// (which our own quantiser never makes) included, and every instruction set
+/// multiplies them alike.
+#[test]
+fn repacked_blocks_are_what_was_stored() {
+    let (width, inner) = (37, 96);
+    for (format, stored, block_bytes) in [
+        (PackedFormat::Q8_0, StoredFormat::Q8_0, 34),
+        (PackedFormat::Q4_0, StoredFormat::Q4_0, 18),
+    ] {
+        let row_bytes = inner / BLOCK * block_bytes;
+        let mut rows: Vec<u8> = (0..width * row_bytes)
+            .map(|i| (i * 131 + i / 7) as u8)
+            .collect();
+        for block in rows.chunks_exact_mut(block_bytes) {
+            block[0] = block[2];
+            block[1] = 0x2c;
+            block[5] = 0x80;
+        }
+        let mut bytes = vec![0; 1 + format.matrix_bytes(width, inner)];
+        let groups = bytes[1..].chunks_exact_mut(format.group_bytes(inner));
+        for (rows, group) in rows.chunks(GROUP_ROWS * row_bytes).zip(groups) {
+            format.repack_group(rows, inner, group).unwrap();
+        }
+        let case = Case {
+            format,
+            inner,
+            width,
+            bytes,
+        };
+        let mut expected = Vec::new();
+        stored.widen(&rows, &mut expected);
+        let mut values = vec![0.0; width * inner];
+        for (row, values) in values.chunks_exact_mut(inner).enumerate() {
+            case.matrix().unpack_row(row, values);
+        }
+        assert_eq!(bits(&values), bits(&expected), "{format:?}");
+        let input = noise(5, 7 * inner, 3.0);
+        let baseline = Kernels::with_set(InstructionSet::Baseline, 1).unwrap();
+        let expected = bits(&case.run(&baseline, &input));
+        for kernels in all_kernels() {
+            assert_eq!(
+                bits(&case.run(&kernels, &input)),
+                expected,
+                "{:?}",
+                kernels.set()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stored_scale_that_is_no_number_is_refused_by_row() {
+    let mut rows = vec![0; 3 * 34];
+    rows[34..36].copy_from_slice(&[0x00, 0x7c]);
+    let mut group = vec![0; PackedFormat::Q8_0.group_bytes(BLOCK)];
+    let error = PackedFormat::Q8_0.repack_group(&rows, BLOCK, &mut group);
+    assert_eq!(error.unwrap_err().row, 1);
 }
