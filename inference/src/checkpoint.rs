@@ -8,6 +8,7 @@
 
 pub(crate) mod cache;
 mod card;
+mod files;
 mod gguf;
 mod hashes;
 mod map;

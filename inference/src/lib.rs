@@ -14,6 +14,7 @@ mod asker;
 mod checkpoint;
 mod config;
 mod device;
+mod estimate;
 mod families;
 mod generate;
 pub mod kernels;
@@ -40,6 +41,7 @@ pub use config::{
     ConfigError, ExpertSettings, ModelConfig, ModelSettings, RopeConfig, RopeScaling,
 };
 pub use device::DeviceError;
+pub use estimate::{Estimate, EstimateError};
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,
 };
