@@ -159,8 +159,8 @@ impl CheckpointError {
     }
 }
 
-/// An opened checkpoint.
-#[derive(Debug)]
+/// An opened checkpoint. Cloning shares its files and what is known of them.
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     config: ModelConfig,
     asker_config: AskerConfig,

@@ -103,7 +103,7 @@ impl Estimate {
     pub fn parameters(&self) -> u64 {
         sum(
             families::tensors(&self.config, self.config.layers()),
-            |spec| elements(spec),
+            elements,
         )
     }
 

@@ -305,11 +305,15 @@ impl Asker {
             let model = &card.name;
             let hint = match &error {
                 RouteError::Uncovered(gaps) => gaps.first().map_or_else(String::new, |gap| {
-                    format!("; start a worker for them, for example `talkoot up --model DIR --layers {gap}`")
+                    let command = crate::models::serve_command(card, &gap.to_string());
+                    format!("; who has the model serves them with `{command}`")
                 }),
                 RouteError::NoChain => String::new(),
             };
-            AskError::new(ErrorCode::NoRoute, format!("no route through {model}: {error}{hint}"))
+            AskError::new(
+                ErrorCode::NoRoute,
+                format!("no route through {model}: {error}{hint}"),
+            )
         })?;
         let me = self.ctx.wallet();
         let stage = |stage: route::Stage| RouteStage {

@@ -6,12 +6,17 @@
 
 mod bench;
 mod ledger;
+mod models;
 
 pub use bench::BenchArgs;
 pub use ledger::{
     ExportFormat, InspectArgs, InspectVerb, LedgerArgs, LedgerAuthorArgs, LedgerCommand,
     LedgerExportArgs, LedgerJobArgs, LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs,
     LedgerVerifyArgs,
+};
+
+pub use models::{
+    EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
 };
 
 use crate::exit::{Exit, Failure};
@@ -67,8 +72,14 @@ pub enum Command {
     Peers(ReadArgs),
     /// Who this node is (needs no running node)
     Id(ReadArgs),
-    /// Models known in the network, their coverage and price
-    Models(ReadArgs),
+    /// Models of this machine and of the network, their coverage and price
+    Models(ModelsArgs),
+    /// Check a model's files and give it a name here (needs no running node)
+    Import(ImportArgs),
+    /// Everything about one model: card, sizes, price, files, who serves it
+    Show(ShowArgs),
+    /// Forget an imported model; without --yes only says what would go
+    Rm(RmArgs),
     /// Print a ticket with which another machine joins this network
     Invite(InviteArgs),
     /// Join the network of a ticket (while the books hold only own entries)
@@ -99,9 +110,17 @@ Examples:
   talkoot up --join talkoot1… --no-serve
   talkoot up --instance 1            a second node beside the first")]
 pub struct UpArgs {
-    /// Directory of a model to serve (config.json, tokenizer.json, safetensors); may repeat
-    #[arg(long, value_name = "DIR", env = "TALKOOT_MODEL", value_delimiter = ':')]
+    /// Model to serve: a name from `talkoot models`, a directory or a .gguf file; may repeat
+    #[arg(
+        long,
+        value_name = "MODEL",
+        env = "TALKOOT_MODEL",
+        value_delimiter = ':'
+    )]
     pub model: Vec<PathBuf>,
+    /// Where else models are.
+    #[command(flatten)]
+    pub directories: ModelDirsArgs,
     /// Layers to serve, first and one past the last, e.g. 0..8 [default: the least covered that fit]
     #[arg(long, value_name = "A..B", env = "TALKOOT_LAYERS")]
     pub layers: Option<String>,
@@ -352,9 +371,12 @@ pub struct TestnetArgs {
     /// Nodes that lend layers
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub workers: u32,
-    /// Directory of the model [default: the demo model]
-    #[arg(long, value_name = "DIR")]
+    /// Name, directory or .gguf file of the model [default: the demo model]
+    #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
+    /// Where else models are.
+    #[command(flatten)]
+    pub directories: ModelDirsArgs,
     /// Tokens of the answer at most
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u32>,
@@ -383,6 +405,10 @@ pub struct TestnetArgs {
 
 /// What a line asks for.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a process has one, for a moment"
+)]
 pub enum Parsed {
     /// Run this.
     Run(Cli),

@@ -42,3 +42,10 @@ pub fn elapsed_us(since: Instant) -> u32 {
 pub fn timer() -> tokio::time::Instant {
     tokio::time::Instant::from_std(monotonic())
 }
+
+/// Milliseconds from 1970 to a time that a file system tells; 0 before.
+#[must_use]
+pub fn since_1970_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

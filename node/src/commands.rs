@@ -7,12 +7,16 @@ pub mod ask;
 pub mod bench;
 pub mod down;
 pub mod id;
+pub mod import;
 pub mod invite;
 pub mod join;
 pub mod ledger;
 pub mod models;
 pub mod output;
 pub mod peers;
+pub mod progress;
+pub mod rm;
+pub mod show;
 pub mod status;
 pub mod testnet;
 pub mod up;
@@ -58,11 +62,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Peers(args)) => peers::run(&args, &home),
         Some(Command::Id(args)) => id::run(&args, &home),
         Some(Command::Models(args)) => models::run(&args, &home),
+        Some(Command::Import(args)) => import::run(&args, &home),
+        Some(Command::Show(args)) => show::run(&args, &home),
+        Some(Command::Rm(args)) => rm::run(&args, &home),
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
-        Some(Command::Testnet(args)) => testnet::run(&args),
+        Some(Command::Testnet(args)) => testnet::run(args, &home),
     }
 }
 

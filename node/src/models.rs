@@ -5,7 +5,13 @@
 //! hold is known by its card and the same blobs, fetched and verified. Loading
 //! layers into memory is not done here.
 
+mod advice;
 mod demo;
+pub mod names;
+pub mod shelf;
+pub mod store;
+
+pub use advice::{advice, serve_command};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +21,9 @@ use talkoot_inference::{AskerModel, Checkpoint, LoadObserver};
 use talkoot_protocol::{Hash, ModelCard, ModelId, Wallet};
 
 use crate::exchange::blobs::{BlobStore, FetchError};
+use crate::exit::{Exit, Failure};
 use crate::gossip::ControlPlane;
+use store::Record;
 
 /// A checkpoint that is here.
 #[derive(Debug, Clone)]
@@ -28,6 +36,17 @@ pub struct LocalModel {
     pub checkpoint: Arc<Checkpoint>,
     /// Text in and text out.
     pub asker: Arc<AskerModel>,
+}
+
+/// What one `--quantize` makes of a model.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// What its matrices are packed to; none leaves them as stored.
+    pub format: Option<PackedFormat>,
+    /// Its card.
+    pub card: ModelCard,
+    /// Bytes of the weights of all layers in memory.
+    pub weight_bytes: u64,
 }
 
 /// How a checkpoint is used.
@@ -83,6 +102,24 @@ pub enum ModelError {
         /// Why.
         source: talkoot_inference::AskerError,
     },
+    /// It is not what was imported, or its record is damaged.
+    #[error("{0}")]
+    Stored(Failure),
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        let message = error.to_string();
+        match error {
+            ModelError::Checkpoint { source, .. } => {
+                Self::new(Exit::BadConfig, message).hint(advice(&source))
+            }
+            ModelError::Asker { .. } => {
+                Self::new(Exit::BadConfig, message).hint("fetch tokenizer and template again")
+            }
+            ModelError::Stored(failure) => failure,
+        }
+    }
 }
 
 impl LocalModel {
@@ -94,28 +131,62 @@ impl LocalModel {
         Self::open(None, &Use::default())
     }
 
-    /// Opens a Hugging Face directory, or the demo model where none is given. Its
-    /// name is the directory's, with the format at the end where it is packed.
+    /// Opens a Hugging Face directory, a GGUF file or a directory of the store, or
+    /// the demo model where none is given. Its name is the path's or the one it was
+    /// imported by, with the format at the end where it is packed.
     ///
     /// # Errors
     /// [`ModelError`] naming the path.
-    pub fn open(directory: Option<&Path>, how: &Use<'_>) -> Result<Self, ModelError> {
-        let Some(directory) = directory else {
+    pub fn open(path: Option<&Path>, how: &Use<'_>) -> Result<Self, ModelError> {
+        let Some(path) = path.filter(|path| !is_demo(path)) else {
             let opened = Checkpoint::from_files(&demo::files());
-            return Self::of(opened, how, demo::NAME, "embedded demo model");
+            return Self::of(opened, how, names::DEMO, "embedded demo model");
         };
-        let path = directory.display().to_string();
-        let full = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-        let name: String = full
-            .file_name()
-            .map_or_else(
-                || "model".to_owned(),
-                |name| name.to_string_lossy().into_owned(),
-            )
-            .chars()
-            .take(48)
-            .collect();
-        Self::of(Checkpoint::open(directory), how, &name, &path)
+        if let Some(record) = Record::read(path).map_err(ModelError::Stored)? {
+            return Self::open_imported(path, &record, how);
+        }
+        let shown = path.display().to_string();
+        Self::of(Checkpoint::open(path), how, &names::of_path(path), &shown)
+    }
+
+    fn open_imported(directory: &Path, record: &Record, how: &Use<'_>) -> Result<Self, ModelError> {
+        let path = directory.join(&record.model);
+        if !path.exists() {
+            let (name, path) = (record.name(), path.display());
+            let message = format!("the files of {name} are not at {path} any more");
+            let failure = Failure::new(Exit::NotFound, message).hint(format!(
+                "put them back there, or `talkoot rm {name} --yes` and import them from where they are"
+            ));
+            return Err(ModelError::Stored(failure));
+        }
+        let shown = path.display().to_string();
+        let opened = Self::of(Checkpoint::open(&path), how, record.name(), &shown)?;
+        record.check(&opened.card).map_err(ModelError::Stored)?;
+        Ok(opened)
+    }
+
+    /// What a model that was opened as stored is in each format: as it is, then
+    /// for each that it can be packed to. Nothing is packed for that.
+    #[must_use]
+    pub fn variants(&self) -> Vec<Variant> {
+        let variant = |format: Option<PackedFormat>| {
+            let mut checkpoint = (*self.checkpoint).clone();
+            if let Some(format) = format {
+                checkpoint = checkpoint.packed_as(format);
+            }
+            Some(Variant {
+                format,
+                // A name is short enough for any format, or it would have no card.
+                card: checkpoint.card(&self.card.name).ok()?,
+                weight_bytes: checkpoint.weight_bytes(checkpoint.config().layers()),
+            })
+        };
+        let formats = PackedFormat::ALL.map(Some);
+        [None]
+            .into_iter()
+            .chain(formats)
+            .filter_map(variant)
+            .collect()
     }
 
     fn of(
@@ -150,6 +221,42 @@ impl LocalModel {
             asker: Arc::new(asker),
         })
     }
+}
+
+/// Whether a `--model` argument means the embedded model: its name, where there
+/// is no such path.
+fn is_demo(path: &Path) -> bool {
+    path.as_os_str() == names::DEMO && !path.exists()
+}
+
+/// Whether `path` looks like a model: what [`LocalModel::open`] would try to open.
+#[must_use]
+pub fn is_model(path: &Path) -> bool {
+    is_demo(path)
+        || path.is_file()
+        || path.join("config.json").is_file()
+        || path.join(store::RECORD_FILE).is_file()
+}
+
+/// What a model is, for whoever named something else.
+pub const NO_MODEL: &str = "a model is a name from `talkoot models`, a folder with config.json, \
+    tokenizer.json and *.safetensors, or a .gguf file";
+
+/// The files at `path`, which may be a place in the store, opened; no tensor is
+/// looked at.
+///
+/// # Errors
+/// [`ModelError`].
+pub fn checkpoint(path: &Path) -> Result<Checkpoint, ModelError> {
+    if is_demo(path) {
+        return demo_checkpoint();
+    }
+    let record = Record::read(path).map_err(ModelError::Stored)?;
+    let files = record.map_or_else(|| path.to_owned(), |record| path.join(record.model));
+    Checkpoint::open(&files).map_err(|source| ModelError::Checkpoint {
+        path: files.display().to_string(),
+        source,
+    })
 }
 
 /// The files of the embedded demo model, opened; no tensor is looked at.

@@ -7,6 +7,7 @@
 use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
 use crate::exit::{Exit, Failure};
 use crate::machine;
+use crate::models;
 use crate::units::{self, UGFT_PER_GFT};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// Whether to look for peers on the local network.
     pub mdns: bool,
-    /// Directories of models to serve; empty means the embedded demo model.
+    /// Models to serve: directories, GGUF files, places in the store; empty means the embedded demo model.
     pub models: Vec<PathBuf>,
     /// Layers to serve; none means as many as are needed and fit.
     pub layers: Option<LayerRange>,
@@ -158,11 +159,9 @@ impl Settings {
             check_bootstrap(address)?;
         }
         for path in &self.models {
-            if !path.join("config.json").is_file() {
-                return Err(
-                    bad(format!("--model {}: no config.json there", path.display()))
-                        .hint("give a directory with config.json, tokenizer.json and safetensors"),
-                );
+            if !models::is_model(path) {
+                let message = format!("--model {}: no such model here", path.display());
+                return Err(bad(message).hint(models::NO_MODEL));
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ pub(super) struct TensorEntry {
 }
 
 /// A tensor and the file it is in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Located {
     pub(super) file: String,
     pub(super) entry: TensorEntry,

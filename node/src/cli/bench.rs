@@ -1,6 +1,6 @@
 //! The arguments of `talkoot bench`: what is loaded and how much is measured.
 
-use super::QuantizeArg;
+use super::{ModelDirsArgs, QuantizeArg};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -13,9 +13,12 @@ Examples:
   talkoot bench ~/models/Llama-3.2-1B --quantize q4_0 --layers 0..8 --profile
   talkoot bench ~/models/Llama-3.2-1B --quantize q4_0 --perplexity text.txt")]
 pub struct BenchArgs {
-    /// Directory of a model (config.json, tokenizer.json, safetensors), or `demo`
+    /// Name, directory or .gguf file of a model
     #[arg(value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
+    /// Where else models are.
+    #[command(flatten)]
+    pub directories: ModelDirsArgs,
     /// Pack the weights as they are loaded
     #[arg(long, env = "TALKOOT_QUANTIZE", default_value = "none")]
     pub quantize: QuantizeArg,

@@ -26,7 +26,7 @@ use work::Work;
 /// # Errors
 /// When the model cannot be opened, does not fit, or stdout is gone.
 pub fn run(args: &BenchArgs, home: &Home) -> Result<(), Failure> {
-    let checkpoint = load::open(args, &home.cache)?;
+    let checkpoint = load::open(args, home)?;
     if let Some(file) = &args.perplexity {
         return perplexity::run(args, &checkpoint, file);
     }

@@ -15,6 +15,8 @@ use super::output;
 use crate::api::{AskDone, AskEvent, AskRequest, ChatMessage, Prompt};
 use crate::cli::TestnetArgs;
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::models::store::Store;
 use interrupt::Interrupt;
 use nodes::Nodes;
 use plan::Plan;
@@ -28,7 +30,10 @@ const EVENT_STEP: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When any part of it does not hold.
-pub fn run(args: &TestnetArgs) -> Result<(), Failure> {
+pub fn run(mut args: TestnetArgs, home: &Home) -> Result<(), Failure> {
+    let store = Store::new(home, &args.directories.model_dirs);
+    args.model = args.model.map(|path| store.resolve(&path)).transpose()?;
+    let args = &args;
     let interrupt = Interrupt::listen()?;
     let plan = Plan::new(args)?;
     let mut nodes = Nodes::new(&plan, args.keep)?;

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home::{self, ApiFile, Home};
 use crate::http::{self, LateNode};
+use crate::models::store::Store;
 use crate::node::{self, NodeHandle, NodeParts};
 use crate::settings::{self, SOLO_LINE_UGFT, Settings};
 use crate::telemetry;
@@ -36,6 +37,11 @@ const RUNTIME_STOP: Duration = Duration::from_secs(2);
 /// When a setting, the home or the network cannot be used, or a port is taken.
 pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     telemetry::start(&args.log, args.log_format)?;
+    let store = Store::new(home, &args.directories.model_dirs);
+    let args = &UpArgs {
+        model: store.resolve_all(&args.model)?,
+        ..args.clone()
+    };
     let settings = Settings::new(args, instance)?;
     home.create()?;
     let _lock = home.lock()?;

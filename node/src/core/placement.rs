@@ -6,6 +6,18 @@
 
 use talkoot_protocol::LayerRange;
 
+/// Positions that room is kept for beside the weights, at most. Models are
+/// trained for contexts that few answers fill; keeping room for all of one would
+/// leave little for layers. A longer session gets it if the memory is there.
+const RESERVED_TOKENS_MAX: u32 = 8192;
+
+/// Positions of the session that a node keeps room for when it chooses layers of
+/// a model with this context.
+#[must_use]
+pub fn reserved_tokens(context: u32) -> u32 {
+    context.min(RESERVED_TOKENS_MAX)
+}
+
 /// Chooses a range of a model with `layers` layers, or `None` when not even one
 /// layer fits. `bytes_of` is what a range needs in memory.
 #[must_use]
@@ -59,6 +71,21 @@ mod tests {
         assert_eq!(chosen(28, &[1, 1, 2, 2, 2, 0]), Some("4..6".into()));
         // A little less memory leaves no room for the head.
         assert_eq!(chosen(27, &[1, 1, 2, 2, 2, 0]), Some("0..2".into()));
+    }
+
+    /// Layers as Llama-3.2-1B has them at 16 bits: 116 MiB, and 512 MiB for a
+    /// session of its whole context.
+    #[test]
+    fn a_long_context_leaves_room_for_layers() {
+        let layers = 16;
+        let layer_bytes = |context: u32| 121_643_008 + u64::from(context) * 8 * 64 * 4 * 2;
+        let chosen = |context: u32| {
+            let bytes_of = |range: LayerRange| u64::from(range.count()) * layer_bytes(context);
+            least_covered(layers, bytes_of, 2 << 30, &[0; 16]).map(LayerRange::count)
+        };
+        assert_eq!(chosen(131_072), Some(3));
+        assert_eq!(chosen(reserved_tokens(131_072)), Some(13));
+        assert_eq!(reserved_tokens(512), 512);
     }
 
     #[test]

@@ -4,9 +4,6 @@
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// Its name.
-pub(super) const NAME: &str = "demo";
-
 macro_rules! embedded {
     ($($file:literal),+ $(,)?) => {
         BTreeMap::from([$((

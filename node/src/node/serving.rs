@@ -9,7 +9,7 @@ use crate::exit::{Exit, Failure};
 use crate::jobs::engine::shard::ShardEngine;
 use crate::jobs::worker::WorkerHandle;
 use crate::machine;
-use crate::models::{LocalModel, Use};
+use crate::models::{LocalModel, Use, names};
 use crate::settings::{Backend, Settings};
 use std::path::Path;
 use std::sync::Arc;
@@ -66,14 +66,10 @@ fn open(node: &NodeHandle, settings: &Settings) -> Result<Vec<LocalModel>, Failu
         threads: settings.threads,
         observer: &|event| loading.hear(&event),
     };
-    let wrong = |error: crate::models::ModelError| {
-        Failure::new(Exit::BadConfig, error.to_string())
-            .hint("--model is a Hugging Face directory: config.json, tokenizer.json, *.safetensors")
-    };
     let open_one = |path: Option<&Path>| {
-        let name = path.and_then(Path::file_name).unwrap_or_default();
-        loading.begin(&name.to_string_lossy());
-        LocalModel::open(path, &how).map_err(wrong)
+        let name = path.map_or_else(|| names::DEMO.to_owned(), names::of_path);
+        loading.begin(&name);
+        LocalModel::open(path, &how).map_err(Failure::from)
     };
     if settings.models.is_empty() {
         return Ok(vec![open_one(None)?]);
@@ -140,21 +136,21 @@ async fn hear_others(node: &NodeHandle, settings: &Settings) {
     }
 }
 
-/// Bytes of the caches of one full session.
+/// Bytes of the caches of one session as long as placement counts on.
 fn session_bytes_of(model: &LocalModel, range: LayerRange) -> u64 {
     let shape = &model.card.shape;
     session_bytes(
         shape,
         &SessionConfig {
             range,
-            capacity_tokens: shape.context,
+            capacity_tokens: placement::reserved_tokens(shape.context),
             hidden_dtype: DType::F32,
         },
     )
 }
 
 /// What is left of the lent memory beside the weights is for sessions. Where the
-/// owner names layers that leave less, they get one full session, or a quarter of
+/// owner names layers that leave less, they get one such session, or a quarter of
 /// the memory if that is less: weights in a mapped file give way.
 fn options(
     node: &NodeHandle,

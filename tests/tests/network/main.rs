@@ -13,6 +13,7 @@ mod books;
 mod crash;
 mod first_path;
 mod inspect;
+mod models;
 mod newcomer;
 mod packed;
 mod quote;

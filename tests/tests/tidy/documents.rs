@@ -9,6 +9,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/PROTOCOL.md",
+    "docs/MODELS.md",
 ];
 
 fn read(path: &str) -> String {

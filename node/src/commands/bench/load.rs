@@ -1,18 +1,15 @@
 //! Opens and loads what is measured, and says early why it will not go.
 
 use crate::cli::BenchArgs;
-use crate::commands::output;
+use crate::commands::progress::Progress;
 use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::models::store::Store;
 use crate::{clock, machine, models, settings, units};
-use std::io::IsTerminal;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use talkoot_inference::kernels::PackedFormat;
 use talkoot_inference::{Checkpoint, LoadEvent, Shard, ShardOptions};
 use talkoot_protocol::LayerRange;
 
-/// The name of the embedded model.
-const DEMO: &str = "demo";
 /// What a step needs beside weights and caches.
 const WORKING_BYTES: u64 = 200 << 20;
 
@@ -41,29 +38,15 @@ impl Resident {
     }
 }
 
-/// Opens the model that the arguments name. A directory called `demo` is meant
-/// before the embedded model is.
-pub(super) fn open(args: &BenchArgs, cache: &Path) -> Result<Checkpoint, Failure> {
-    let path = &args.model;
-    let is_directory = path.is_dir();
-    if !is_directory && path.as_os_str() != DEMO {
-        let message = format!("{}: no such model here", path.display());
-        return Err(Failure::new(Exit::NotFound, message)
-            .hint("give a directory with config.json, tokenizer.json and safetensors, or `demo`"));
+/// Opens the model that the arguments name.
+pub(super) fn open(args: &BenchArgs, home: &Home) -> Result<Checkpoint, Failure> {
+    let store = Store::new(home, &args.directories.model_dirs);
+    let path = store.resolve(&args.model)?;
+    if !models::is_model(&path) {
+        let message = format!("{}: no such model here", args.model.display());
+        return Err(Failure::new(Exit::NotFound, message).hint(models::NO_MODEL));
     }
-    let opened = if is_directory {
-        Checkpoint::open(path).map_err(|error| error.to_string())
-    } else {
-        models::demo_checkpoint().map_err(|error| error.to_string())
-    };
-    let mut checkpoint = opened
-        .map_err(|error| {
-            Failure::new(
-                Exit::BadConfig,
-                format!("{}: {error}", args.model.display()),
-            )
-        })?
-        .cached_in(cache);
+    let mut checkpoint = models::checkpoint(&path)?.cached_in(&home.cache);
     if let Some(format) = Option::<PackedFormat>::from(args.quantize) {
         checkpoint = checkpoint.packed_as(format);
     }
@@ -89,19 +72,15 @@ pub(super) fn load(
         threads: settings::threads(args.threads)?,
         ..ShardOptions::default()
     };
-    let shown = AtomicU64::new(0);
-    let is_seen = std::io::stderr().is_terminal();
+    let progress = Progress::new("loading");
     let observer = |event: LoadEvent<'_>| {
-        if let (
-            true,
-            LoadEvent::Packed {
-                done_bytes,
-                total_bytes,
-                ..
-            },
-        ) = (is_seen, event)
+        if let LoadEvent::Packed {
+            done_bytes,
+            total_bytes,
+            ..
+        } = event
         {
-            show_progress(&shown, done_bytes, total_bytes);
+            progress.at(done_bytes, total_bytes);
         }
     };
     let began = clock::monotonic();
@@ -112,15 +91,6 @@ pub(super) fn load(
         load_s: began.elapsed().as_secs_f64(),
         memory: Resident::look(),
     })
-}
-
-/// A line that each further tenth writes over.
-fn show_progress(shown: &AtomicU64, done_bytes: u64, total_bytes: u64) {
-    let tenths = done_bytes.saturating_mul(10) / total_bytes.max(1);
-    if shown.fetch_max(tenths, Ordering::Relaxed) < tenths {
-        let end = if tenths < 10 { "" } else { "\n" };
-        output::note(&format!("\rloading {} %{end}", tenths * 10));
-    }
 }
 
 fn check_memory(needed_bytes: u64, available_bytes: Option<u64>) -> Result<(), Failure> {

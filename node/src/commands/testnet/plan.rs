@@ -5,7 +5,7 @@ use crate::cli::{BackendArg, QuantizeArg, TestnetArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home;
-use crate::models::LocalModel;
+use crate::models;
 use crate::settings;
 use crate::units;
 use std::path::PathBuf;
@@ -113,23 +113,11 @@ fn split(layers: u32, workers: u32) -> Result<Vec<LayerRange>, Failure> {
 
 /// Reads `config.json`, which every Hugging Face directory has.
 fn model_layers(args: &TestnetArgs) -> Result<u32, Failure> {
-    let Some(directory) = &args.model else {
-        let demo =
-            LocalModel::demo().map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
-        return Ok(demo.card.shape.layers);
+    let opened = match &args.model {
+        None => models::demo_checkpoint(),
+        Some(path) => models::checkpoint(path),
     };
-    let path = directory.join("config.json");
-    let bad = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::BadConfig, format!("{}: {error}", path.display()))
-            .hint("--model is a directory with config.json, tokenizer.json and safetensors")
-    };
-    let text = std::fs::read_to_string(&path).map_err(|error| bad(&error))?;
-    let config: serde_json::Value = serde_json::from_str(&text).map_err(|error| bad(&error))?;
-    config
-        .get("num_hidden_layers")
-        .and_then(serde_json::Value::as_u64)
-        .and_then(|layers| u32::try_from(layers).ok())
-        .ok_or_else(|| bad(&"num_hidden_layers is missing"))
+    Ok(opened?.config().shape.layers)
 }
 
 fn usage(message: String) -> Failure {
