@@ -2,6 +2,7 @@
 
 pub mod report;
 
+use super::models::stored_hint;
 use super::output;
 use crate::api::{AskEvent, AskRequest, ChatMessage, Prompt, SCHEMA};
 use crate::cli::{self, AskArgs};
@@ -25,7 +26,10 @@ pub fn run(args: AskArgs, home: &Home) -> Result<(), Failure> {
     let client = Client::connect(home)?;
     exit_on_interrupt()?;
     let mut answer = Answer::default();
-    for event in client.ask(&request)? {
+    for event in client
+        .ask(&request)
+        .map_err(|failure| stored_hint(failure, request.model.as_deref(), home))?
+    {
         let event = event?;
         if let (AskEvent::Delta { text, .. }, false) = (&event, json) {
             output::print(text)?;

@@ -63,6 +63,20 @@ pub fn run(args: &ModelsArgs, home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where nobody serves a model that is here, the failure says how to serve it.
+#[must_use]
+pub fn stored_hint(failure: Failure, wanted: Option<&str>, home: &Home) -> Failure {
+    let Some(name) = wanted.filter(|_| failure.exit == Exit::NotFound) else {
+        return failure;
+    };
+    match Store::new(home, &[]).find(name) {
+        Ok(Some(_)) => failure.hint(format!(
+            "{name} is here and nobody serves it: `talkoot up --model {name}` does"
+        )),
+        Ok(None) | Err(_) => failure,
+    }
+}
+
 /// What the node says, if one runs.
 fn network(home: &Home) -> Result<(ModelsView, bool), Failure> {
     match Client::connect(home).and_then(|client| client.get("models")) {

@@ -5,7 +5,6 @@ use crate::{BINARY, alone};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use talkoot::api::ErrorCode;
 use talkoot_tests::{Cluster, Member, Node, chat};
 
 fn demo() -> PathBuf {
@@ -48,12 +47,20 @@ fn a_model_is_served_by_its_name_and_spared_while_it_is() {
     assert_eq!(shown["files"]["condition"], "whole");
     assert_eq!(here(node).0["models"][0]["coverage"][4], 0);
 
-    let mut request = chat("Tell me about an owl.", 8);
-    request.model = Some("small".to_owned());
-    let failed = node.ask(&request).unwrap_err();
-    assert_eq!(failed.error.code, ErrorCode::NoRoute);
-    let command = "`talkoot up --model small --layers 4..8`";
-    assert!(failed.error.message.contains(command), "{:?}", failed.error);
+    let failed = node.run(&["ask", "--model", "small", "Tell me about an owl."]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(6), "{said}");
+    assert!(
+        said.contains("`talkoot up --model small --layers 4..8`"),
+        "{said}"
+    );
+    let other = json(&node.run(&["import", &origin, "--name", "other", "--json"]));
+    assert_ne!(other["id"], imported["id"]);
+    let failed = node.run(&["ask", "--model", "other", "Tell me about an owl."]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(4), "{said}");
+    assert!(said.contains("`talkoot up --model other`"), "{said}");
+    assert!(node.run(&["rm", "other", "--yes"]).status.success());
 
     let refused = node.run(&["rm", "small", "--yes"]);
     assert_eq!(refused.status.code(), Some(9));
