@@ -35,16 +35,50 @@ pub enum EstimateError {
     },
 }
 
+/// Bytes of every range of layers, each looked at once: models of many experts
+/// have tens of thousands of tensors, and who chooses layers asks for thousands
+/// of ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerBytes {
+    /// Of each layer by itself; first and last with their ends.
+    each: Vec<u64>,
+    /// Of all layers together; not the sum where both ends share a tensor.
+    whole: u64,
+}
+
+impl LayerBytes {
+    /// Asks `bytes_of` for each layer of a model and for the whole of it. Bytes of
+    /// any other range must be the sum of those of its layers.
+    #[must_use]
+    pub fn new(whole: LayerRange, bytes_of: impl Fn(LayerRange) -> u64) -> Self {
+        let single = |layer| LayerRange::new(layer, layer + 1).map_or(0, &bytes_of);
+        Self {
+            each: (whole.start()..whole.end()).map(single).collect(),
+            whole: bytes_of(whole),
+        }
+    }
+
+    /// Bytes of a range; layers that the model does not have count nothing.
+    #[must_use]
+    pub fn of(&self, range: LayerRange) -> u64 {
+        let layers = range.start() as usize..range.end() as usize;
+        if layers == (0..self.each.len()) {
+            return self.whole;
+        }
+        let layers = self.each.get(layers).unwrap_or_default();
+        layers
+            .iter()
+            .fold(0, |sum, &bytes| sum.saturating_add(bytes))
+    }
+}
+
 /// A model whose weights need not be here.
 #[derive(Debug, Clone)]
 pub struct Estimate {
     config: ModelConfig,
     stored: DType,
     format: Option<PackedFormat>,
-    /// Bytes of each layer by itself; first and last with their ends.
-    layer_bytes: Vec<u64>,
-    /// Bytes of all layers together; not the sum where both ends share a tensor.
-    whole_bytes: u64,
+    weights: LayerBytes,
 }
 
 impl Estimate {
@@ -71,15 +105,12 @@ impl Estimate {
     #[must_use]
     pub fn new(config: ModelConfig, stored: DType, format: Option<PackedFormat>) -> Self {
         let bytes = |range| weight_bytes(&config, stored, format, range);
-        let single = |layer| LayerRange::new(layer, layer + 1).map_or(0, bytes);
-        let layer_bytes = (0..config.shape.layers).map(single).collect();
-        let whole_bytes = bytes(config.layers());
+        let weights = LayerBytes::new(config.layers(), bytes);
         Self {
             config,
             stored,
             format,
-            layer_bytes,
-            whole_bytes,
+            weights,
         }
     }
 
@@ -110,14 +141,7 @@ impl Estimate {
     /// Bytes of the weights that a shard of `range` would hold.
     #[must_use]
     pub fn weight_bytes(&self, range: LayerRange) -> u64 {
-        if range == self.config.layers() {
-            return self.whole_bytes;
-        }
-        let layers = range.start() as usize..range.end() as usize;
-        let layers = self.layer_bytes.get(layers).unwrap_or_default();
-        layers
-            .iter()
-            .fold(0, |sum, &bytes| sum.saturating_add(bytes))
+        self.weights.of(range)
     }
 
     /// Bytes of the caches of one session with room for `tokens` positions.

@@ -41,7 +41,7 @@ pub use config::{
     ConfigError, ExpertSettings, ModelConfig, ModelSettings, RopeConfig, RopeScaling,
 };
 pub use device::DeviceError;
-pub use estimate::{Estimate, EstimateError};
+pub use estimate::{Estimate, EstimateError, LayerBytes};
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,
 };

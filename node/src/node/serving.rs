@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use talkoot_inference::{LoadEvent, SessionConfig, Shard, ShardOptions, session_bytes};
+use talkoot_inference::{LayerBytes, LoadEvent, SessionConfig, Shard, ShardOptions, session_bytes};
 use talkoot_ledger::kinds::Model;
 use talkoot_ledger::{Payload, kinds};
 use talkoot_protocol::{DType, LayerRange};
@@ -97,12 +97,14 @@ async fn choose(
     }
     hear_others(node, settings).await;
     let ctx = &node.0.ctx;
-    let bytes_of = |range| {
+    let needed = |range| {
         model
             .checkpoint
             .weight_bytes(range)
             .saturating_add(session_bytes_of(model, range))
     };
+    let needed = LayerBytes::new(model.checkpoint.config().layers(), needed);
+    let bytes_of = |range| needed.of(range);
     let coverage = node
         .0
         .control

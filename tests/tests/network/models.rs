@@ -114,3 +114,29 @@ fn a_directory_that_is_only_read_serves_by_name_and_stays_as_it_is() {
     assert_eq!(refused.status.code(), Some(7));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("tokenizer.json"));
 }
+
+#[test]
+fn an_asker_without_files_is_told_what_nobody_serves_and_how_to_serve_it() {
+    let _alone = alone();
+    let mut worker = Member::worker("0..4");
+    worker
+        .arguments
+        .extend(["--model", "demo", "--quantize", "q4_0"].map(str::to_owned));
+    let cluster = Cluster::start(BINARY, &[Member::asker(), worker]);
+    let asker = &cluster.nodes[0];
+    let known = || match json(&asker.run(&["models", "--json"]))["models"].as_array() {
+        Some(models) if models.len() == 1 => Ok(models[0].clone()),
+        other => Err(format!("{other:?}")),
+    };
+    let model = talkoot_tests::wait_for("the worker's announcement", talkoot_tests::WAIT, known);
+    assert_eq!(model["local"], false);
+    let failed = asker.run(&["ask", "Tell me about an owl."]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(6), "{said}");
+    let command = "`talkoot up --model demo --layers 4..8 --quantize q4_0`";
+    assert!(said.contains(command), "{said}");
+    let shown = json(&asker.run(&["show", "demo-q4_0", "--json"]));
+    assert_eq!(shown["id"], model["id"]);
+    assert_eq!(shown["serving"][0]["layers"], serde_json::json!([0, 4]));
+    assert_eq!(shown["serving"][0]["is_this_node"], false);
+}
