@@ -20,6 +20,9 @@ pub fn advice(error: &CheckpointError) -> &'static str {
         E::Header { .. } | E::Tensor { .. } => {
             "the file is damaged, cut off or of another model: fetch it again"
         }
+        E::Gguf { .. } => {
+            "docs/MODELS.md says what is read; a file that is damaged or cut off must be fetched again"
+        }
         E::Json { .. } | E::TooLarge { .. } => "fetch that file again",
         E::Config(_) => "docs/MODELS.md says which models run",
         E::Memory { .. } => "fewer --layers or --quantize q4_0 take less",

@@ -158,6 +158,37 @@ fn a_copy_outlives_its_origin() {
 }
 
 #[test]
+fn all_files_of_a_split_come_along() {
+    let place = Place::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/fixtures/gguf");
+    let import = |number: u32, copy: bool| {
+        let path = fixtures.join(format!("mixtral-bf16-0000{number}-of-00002.gguf"));
+        let request = ImportRequest {
+            path: &path,
+            name: copy.then_some("copied"),
+            copy,
+            cache: &place.home.cache,
+            threads: 1,
+        };
+        place.store().import(&request, &|_| {})
+    };
+    let stays = import(1, false).unwrap().record;
+    assert_eq!((stays.name(), stays.files.len()), ("mixtral-bf16", 2));
+    let copied = import(1, true).unwrap().record;
+    let directory = place.store().place("copied");
+    assert_eq!(copied.condition(&directory), Condition::Whole);
+    assert_eq!(files_below(&directory.join(COPIES)).len(), 2);
+    let opened = LocalModel::open(Some(&directory), &Use::default()).unwrap();
+    assert_eq!(
+        (opened.id, opened.card.family.as_str()),
+        (copied.id(), "mixtral")
+    );
+    let refused = import(2, false).unwrap_err();
+    assert_eq!(refused.exit, Exit::VerifyFailed);
+    assert!(refused.message.contains("open the first"), "{refused}");
+}
+
+#[test]
 fn what_is_no_model_is_refused_and_leaves_nothing() {
     let place = Place::new();
     let small = |name: &str| place.origin().join(name);
