@@ -108,7 +108,7 @@ impl From<StoredArg> for DType {
 The name is part of the model's id: who serves one model together gives it one name.
 Examples:
   talkoot import ~/models/Llama-3.2-1B
-  talkoot import ~/.cache/huggingface/hub/models--x--y/snapshots/abc --name Llama-3.2-1B
+  talkoot import ~/models/model-of-mine --name Llama-3.2-1B
   talkoot import model-q4_0.gguf --copy")]
 pub struct ImportArgs {
     /// A folder with config.json, tokenizer.json and safetensors, or a .gguf file

@@ -10,6 +10,8 @@ use std::path::Path;
 pub(super) const NAME_BYTES_MAX: usize = 48;
 /// The name of the embedded model.
 pub const DEMO: &str = "demo";
+/// The beginning of a model's folder in the cache of the model hub's own tools.
+pub(super) const HUB_PREFIX: &str = "models--";
 /// The end of the name of a GGUF file.
 const GGUF: &str = "gguf";
 
@@ -21,7 +23,8 @@ pub fn is_gguf(path: &Path) -> bool {
 }
 
 /// The name of the model at `path`: that of the directory, or of the file
-/// without its ending and without its number among several.
+/// without its ending and without its number among several. A snapshot in the
+/// cache of a model hub has the name of its repository.
 #[must_use]
 pub fn of_path(path: &Path) -> String {
     let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -33,12 +36,23 @@ pub fn of_path(path: &Path) -> String {
     };
     let last = last.unwrap_or_default().to_string_lossy();
     let name = part_of(&last).map_or(&*last, |(name, _)| name);
+    let name = hub_name(&full).unwrap_or(name);
     let name = clipped(name);
     if name.is_empty() {
         "model".to_owned()
     } else {
         name.to_owned()
     }
+}
+
+/// `…/models--OWNER--NAME/snapshots/REVISION` -> name, as the cache of the model
+/// hub's own tools is laid out.
+fn hub_name(path: &Path) -> Option<&str> {
+    let snapshots = path
+        .parent()
+        .filter(|parent| parent.ends_with("snapshots"))?;
+    let repository = snapshots.parent()?.file_name()?.to_str()?;
+    repository.strip_prefix(HUB_PREFIX)?.rsplit("--").next()
 }
 
 /// `NAME-00002-of-00003` -> name and number, as split GGUF files are called.
@@ -92,6 +106,11 @@ mod tests {
             ("/nowhere/Llama-3.2-1B/", "Llama-3.2-1B"),
             ("/nowhere/tiny.Q4_0.gguf", "tiny.Q4_0"),
             ("/nowhere/big-00001-of-00003.gguf", "big"),
+            (
+                "/x/models--some--Llama-3.2-1B/snapshots/4e20de36",
+                "Llama-3.2-1B",
+            ),
+            ("/x/snapshots/4e20de36", "4e20de36"),
             ("/", "model"),
         ] {
             assert_eq!(of_path(Path::new(path)), name);

@@ -1,15 +1,21 @@
 //! Directories of models that are only read: each folder with a `config.json`
-//! and each GGUF file in them is a model by its name.
+//! and each GGUF file in them is a model by its name. The cache of the model hub's
+//! own tools is such a directory, too: of each repository the newest snapshot counts.
 //!
 //! Looking lists names and sizes; no weight is read and nothing is written.
 
 use super::names;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Models of one directory that are listed.
 const MODELS_MAX: usize = 1024;
 /// Entries of one directory that are looked at.
 const ENTRIES_MAX: usize = 16 * 1024;
+
+/// Bytes of the name of a revision.
+const REVISION_BYTES_MAX: u64 = 128;
 
 /// A model that lies in such a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +56,27 @@ pub fn list(directory: &Path) -> Vec<ShelfModel> {
 }
 
 fn folder(path: &Path) -> Option<ShelfModel> {
+    let path = snapshot(path).unwrap_or_else(|| path.to_owned());
     path.join("config.json").is_file().then(|| ShelfModel {
-        name: names::of_path(path),
-        path: path.to_owned(),
-        bytes: weight_bytes(path),
+        name: names::of_path(&path),
+        bytes: weight_bytes(&path),
+        path,
     })
+}
+
+/// The snapshot that the branch `main` of a repository in a hub's cache means.
+fn snapshot(repository: &Path) -> Option<PathBuf> {
+    let name = repository.file_name()?.to_str()?;
+    name.strip_prefix(names::HUB_PREFIX)?;
+    let mut revision = String::new();
+    let file = File::open(repository.join("refs/main")).ok()?;
+    file.take(REVISION_BYTES_MAX)
+        .read_to_string(&mut revision)
+        .ok()?;
+    let revision = revision.trim();
+    let is_plain =
+        !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then(|| repository.join("snapshots").join(revision))
 }
 
 fn weight_bytes(folder: &Path) -> u64 {
@@ -126,11 +148,21 @@ mod tests {
         write("big-00001-of-00002.gguf", 4);
         write("big-00002-of-00002.gguf", 5);
         write("loose.safetensors", 9);
+        write("models--some--hub/snapshots/abc/config.json", 2);
+        write("models--some--hub/snapshots/abc/model.safetensors", 6);
+        write("models--some--hub/snapshots/older/config.json", 2);
+        std::fs::create_dir(directory.path().join("models--some--hub/refs")).unwrap();
+        std::fs::write(
+            directory.path().join("models--some--hub/refs/main"),
+            "abc\n",
+        )
+        .unwrap();
+        write("models--some--none/refs/main", 1);
         let found: Vec<(String, u64)> = list(directory.path())
             .into_iter()
             .map(|model| (model.name, model.bytes))
             .collect();
-        let expected = [("big", 9), ("small", 3), ("whole", 7)];
+        let expected = [("big", 9), ("hub", 6), ("small", 3), ("whole", 7)];
         assert_eq!(
             found,
             expected.map(|(name, bytes)| (name.to_owned(), bytes))

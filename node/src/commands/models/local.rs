@@ -167,7 +167,7 @@ pub(super) fn table(views: &[LocalView]) -> String {
         let trouble = view
             .trouble
             .as_ref()
-            .map_or_else(String::new, |trouble| format!("; not usable: {trouble}"));
+            .map_or_else(String::new, |trouble| format!("; {trouble}"));
         table.row(vec![
             view.name.clone(),
             view.id.as_deref().map_or_else(unknown, output::id),
