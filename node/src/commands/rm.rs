@@ -30,6 +30,7 @@ pub fn run(args: &RmArgs, home: &Home) -> Result<(), Failure> {
             "name": removal.name,
             "directory": removal.directory,
             "bytes": removal.bytes,
+            "shared_bytes": removal.shared_bytes,
             "stays": removal.stays,
             "removed": args.yes,
         }));
@@ -47,7 +48,13 @@ fn text(removal: &Removal, is_done: bool) -> String {
     let stays = removal.stays.as_ref().map_or_else(String::new, |path| {
         format!("stays: the files of the model, in {}\n", path.display())
     });
-    format!("{verb} {directory}, {bytes}\n{stays}{end}")
+    let shared = if removal.shared_bytes == 0 {
+        String::new()
+    } else {
+        let bytes = units::bytes(removal.shared_bytes);
+        format!("of that, {bytes} are also other files' and give no room\n")
+    };
+    format!("{verb} {directory}, {bytes}\n{shared}{stays}{end}")
 }
 
 /// Why there is nothing to remove by this name.

@@ -17,9 +17,11 @@ pub struct Removal {
     pub name: String,
     /// Its directory in the store.
     pub directory: PathBuf,
-    /// Bytes in it. Files that are links to others by the file system give their
-    /// space back only when the others go too.
+    /// Bytes in it.
     pub bytes: u64,
+    /// Those of them that belong to files elsewhere as well, so that removing
+    /// gives no room.
+    pub shared_bytes: u64,
     /// Where the files stay, if they are not in the store.
     pub stays: Option<PathBuf>,
 }
@@ -35,8 +37,8 @@ impl Store {
         if names::objection(name).is_some() || !directory.join(record::FILE).exists() {
             return Ok(None);
         }
-        let bytes = if directory.is_symlink() {
-            0
+        let (bytes, shared_bytes) = if directory.is_symlink() {
+            (0, 0)
         } else {
             bytes_in(&directory).map_err(|error| refused(&directory, &error))?
         };
@@ -47,6 +49,7 @@ impl Store {
             name: name.to_owned(),
             directory,
             bytes,
+            shared_bytes,
             stays: stays.map(|record| record.origin),
         }))
     }
@@ -71,17 +74,32 @@ impl Store {
     }
 }
 
-/// Bytes of the files below `directory`; links count as themselves.
-fn bytes_in(directory: &Path) -> std::io::Result<u64> {
-    let mut sum: u64 = 0;
+/// Bytes of the files below `directory`, and of those with a second name; links
+/// count as themselves.
+fn bytes_in(directory: &Path) -> std::io::Result<(u64, u64)> {
+    let (mut sum, mut shared): (u64, u64) = (0, 0);
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let metadata = fs::symlink_metadata(&path)?;
-        sum = sum.saturating_add(if metadata.is_dir() {
+        let (bytes, of_several) = if metadata.is_dir() {
             bytes_in(&path)?
+        } else if has_other_names(&metadata) {
+            (metadata.len(), metadata.len())
         } else {
-            metadata.len()
-        });
+            (metadata.len(), 0)
+        };
+        sum = sum.saturating_add(bytes);
+        shared = shared.saturating_add(of_several);
     }
-    Ok(sum)
+    Ok((sum, shared))
+}
+
+#[cfg(unix)]
+fn has_other_names(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &fs::Metadata) -> bool {
+    false
 }
