@@ -4,7 +4,7 @@
 //! The record comes last. A copy shares the original's space on the disk where
 //! the file system can do that.
 
-use super::record::{FileStamp, Record};
+use super::record::{Condition, FileStamp, Record};
 use super::{COPIES, Store, UNFINISHED, refused};
 use crate::exit::{Exit, Failure};
 use crate::models::names;
@@ -84,10 +84,7 @@ impl Store {
         let _lock = self.lock()?;
         let before = self.before(&name, &origin, request.copy)?;
         if let Some(record) = before.as_ref().filter(|record| record.is_copy) {
-            return Ok(Imported {
-                record: record.clone(),
-                before: Some(record.id()),
-            });
+            return self.kept_copy(record);
         }
         let directory = self.place(&name);
         let begun = begin(&directory, before.is_some());
@@ -109,6 +106,22 @@ impl Store {
             record,
             before: before.map(|record| record.id()),
         })
+    }
+
+    /// What a second import of a copied model gives: the copy, if it is whole.
+    fn kept_copy(&self, record: &Record) -> Result<Imported, Failure> {
+        let name = record.name();
+        match record.condition(&self.place(name)) {
+            Condition::Whole => Ok(Imported {
+                record: record.clone(),
+                before: Some(record.id()),
+            }),
+            Condition::Missing(path) | Condition::Changed(path) => {
+                let message = format!("the copy of {name} is damaged: {}", path.display());
+                Err(Failure::new(Exit::VerifyFailed, message)
+                    .hint(format!("`talkoot rm {name} --yes`, then import it again")))
+            }
+        }
     }
 
     /// The record that this import renews, if the name is its own already.

@@ -11,6 +11,7 @@ use crate::home::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use talkoot_inference::Checkpoint;
 use talkoot_protocol::{ModelCard, ModelId};
 
 /// The name of the file.
@@ -189,7 +190,23 @@ impl Record {
                 Ok(_) => {}
             }
         }
-        Condition::Whole
+        match self.newcomer(directory) {
+            Some(path) => Condition::Changed(path),
+            None => Condition::Whole,
+        }
+    }
+
+    /// A file that belongs to the checkpoint now and did not at the import.
+    fn newcomer(&self, directory: &Path) -> Option<PathBuf> {
+        let known = |path: &PathBuf| {
+            let mut files = self.files.iter();
+            files.any(|file| directory.join(&file.path) == *path)
+        };
+        let folder = directory.join(&self.model);
+        let small = Checkpoint::SMALL_FILES.map(|name| folder.join(name));
+        small
+            .into_iter()
+            .find(|path| path.is_file() && !known(path))
     }
 
     /// Whether `card`, computed now, is of the same weights, tokenizer and

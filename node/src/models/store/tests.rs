@@ -155,6 +155,14 @@ fn a_copy_outlives_its_origin() {
     let opened = LocalModel::open(Some(&directory), &Use::default()).unwrap();
     assert_eq!(opened.id, record.id());
     assert_eq!(files_below(&directory).len(), 6);
+    // A second import keeps the copy, unless it is damaged.
+    let place = Place::new();
+    place.import(None, true).0.unwrap();
+    let (again, events) = place.import(None, true);
+    assert!(again.unwrap().before.is_some() && events.is_empty());
+    fs::remove_file(place.store().place("small/files/tokenizer.json")).unwrap();
+    let damaged = place.import(None, true).0.unwrap_err();
+    assert_eq!(damaged.exit, Exit::VerifyFailed, "{damaged}");
 }
 
 #[test]
@@ -247,8 +255,18 @@ fn changed_and_lost_files_are_noticed() {
     let failure = Failure::from(open().unwrap_err());
     assert_eq!(failure.exit, Exit::VerifyFailed);
     assert!(failure.message.contains("template"), "{failure}");
+    assert_eq!(
+        record.condition(&directory),
+        Condition::Changed(template.clone())
+    );
     fs::remove_file(&template).unwrap();
     open().unwrap();
+    // A card that another version made of the same files is no damage.
+    let mut other = record.clone();
+    other.card.config = talkoot_protocol::Hash::ZERO;
+    other.write(&directory).unwrap();
+    assert_eq!(open().unwrap().id, record.id());
+    record.write(&directory).unwrap();
     let tokenizer = place.origin().join("tokenizer.json");
     let mut text = fs::read(&tokenizer).unwrap();
     text.push(b'\n');
