@@ -358,6 +358,18 @@ impl AskerModel {
         self.template.is_some()
     }
 
+    /// The chat template as the model brings it.
+    #[must_use]
+    pub fn template_source(&self) -> Option<&str> {
+        self.template.as_ref().map(ChatTemplate::source)
+    }
+
+    /// Whether the model has a chat template that knows tools.
+    #[must_use]
+    pub fn has_tools(&self) -> bool {
+        self.template.as_ref().is_some_and(ChatTemplate::has_tools)
+    }
+
     /// The tokenizer.
     #[must_use]
     pub const fn tokenizer(&self) -> &Tokenizer {
@@ -384,18 +396,20 @@ impl AskerModel {
     }
 
     /// The text of a chat. Without a template the contents follow each other,
-    /// a line each: such a model continues text and knows no roles.
+    /// a line each: such a model continues text and knows no roles, nor tools.
     ///
     /// # Errors
     /// [`AskerError::Template`].
     pub fn render_chat(
         &self,
         messages: &[ChatMessage],
+        tools: &[Value],
         add_generation_prompt: bool,
     ) -> Result<String, AskerError> {
         match &self.template {
             Some(template) => Ok(template.render(
                 messages,
+                tools,
                 &self.config.special_tokens,
                 add_generation_prompt,
             )?),
@@ -417,9 +431,10 @@ impl AskerModel {
     pub fn encode_chat(
         &self,
         messages: &[ChatMessage],
+        tools: &[Value],
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, AskerError> {
-        let text = self.render_chat(messages, add_generation_prompt)?;
+        let text = self.render_chat(messages, tools, add_generation_prompt)?;
         self.encode(&text, !self.has_template())
     }
 }

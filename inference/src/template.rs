@@ -6,8 +6,10 @@
 //! templates is left undefined, so that a render depends on its input alone.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
+use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
+use serde::Serialize;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// Instructions of one render.
@@ -26,18 +28,28 @@ pub enum TemplateError {
 }
 
 /// One message of a chat.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ChatMessage {
-    /// `system`, `user`, `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
     pub content: String,
+    /// Calls of tools by an assistant, as templates expect them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<Json>,
+    /// Which call a `tool` message answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// The name of who speaks, or of the tool that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A compiled chat template.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
 }
 
 impl ChatTemplate {
@@ -65,31 +77,41 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| TemplateError::Malformed(error.to_string()))?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            source: source.to_owned(),
+        })
+    }
+
+    /// The template as it was given.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the template looks at a variable `tools`.
+    #[must_use]
+    pub fn has_tools(&self) -> bool {
+        self.environment
+            .get_template(NAME)
+            .is_ok_and(|template| template.undeclared_variables(false).contains("tools"))
     }
 
     /// Renders `messages`; with `add_generation_prompt`, ends where the
-    /// assistant's answer begins.
+    /// assistant's answer begins. A template sees `tools` only if there are any.
     ///
     /// # Errors
     /// [`TemplateError::Render`].
     pub fn render(
         &self,
         messages: &[ChatMessage],
+        tools: &[Json],
         special_tokens: &BTreeMap<String, String>,
         add_generation_prompt: bool,
     ) -> Result<String, TemplateError> {
         let render = |error: Error| TemplateError::Render(error.to_string());
-        let messages: Value = messages
-            .iter()
-            .map(|message| {
-                let (role, content) = (message.role.as_str(), message.content.as_str());
-                Value::from_pairs([
-                    ("role", Value::from(role)),
-                    ("content", Value::from(content)),
-                ])
-            })
-            .collect();
+        let messages = Value::from(Serde(messages));
+        let tools = (!tools.is_empty()).then(|| ("tools", Value::from(Serde(tools))));
         let tokens = special_tokens
             .iter()
             .map(|(name, token)| (name.as_str(), Value::from(token.as_str())));
@@ -99,7 +121,7 @@ impl ChatTemplate {
         ];
         let template = self.environment.get_template(NAME).map_err(render)?;
         template
-            .render(Value::from_pairs(tokens.chain(variables)))
+            .render(Value::from_pairs(tokens.chain(variables).chain(tools)))
             .map_err(render)
     }
 }
@@ -107,17 +129,51 @@ impl ChatTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn message(role: &str, content: &str) -> ChatMessage {
         ChatMessage {
             role: role.to_owned(),
             content: content.to_owned(),
+            ..ChatMessage::default()
         }
     }
 
     fn render(source: &str, messages: &[ChatMessage]) -> Result<String, TemplateError> {
         let tokens = BTreeMap::from([("bos_token".to_owned(), "<s>".to_owned())]);
-        ChatTemplate::new(source)?.render(messages, &tokens, true)
+        ChatTemplate::new(source)?.render(messages, &[], &tokens, true)
+    }
+
+    #[test]
+    fn tools_and_calls_reach_the_template_as_they_are() {
+        let source = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}[{{ m.role }}:{{ m.content }}{% for c in m.tool_calls %}<{{ c.function.name }}({{ c.function.arguments.city }})>{% endfor %}{% if m.tool_call_id is defined %}={{ m.tool_call_id }}{% endif %}]{% endfor %}";
+        let template = ChatTemplate::new(source).unwrap();
+        assert!(template.has_tools());
+        assert_eq!(template.source(), source);
+        assert!(
+            !ChatTemplate::new("{% for m in messages %}{% endfor %}")
+                .unwrap()
+                .has_tools()
+        );
+        let call = json!({"id": "c1", "type": "function",
+            "function": {"name": "weather", "arguments": {"city": "Oulu"}}});
+        let messages = [
+            ChatMessage {
+                tool_calls: vec![call],
+                ..message("assistant", "")
+            },
+            ChatMessage {
+                tool_call_id: Some("c1".to_owned()),
+                ..message("tool", "snow")
+            },
+        ];
+        let tools = [json!({"type": "function", "function": {"name": "weather"}})];
+        let text = |tools: &[Json]| template.render(&messages, tools, &BTreeMap::new(), true);
+        assert_eq!(
+            text(&tools).unwrap(),
+            "[{\"function\": {\"name\": \"weather\"}, \"type\": \"function\"}][assistant:<weather(Oulu)>][tool:snow=c1]"
+        );
+        assert!(text(&[]).unwrap().starts_with("[assistant"));
     }
 
     #[test]

@@ -374,8 +374,9 @@ fn the_demo_model_answers_the_same_in_four_parts() {
     let message = ChatMessage {
         role: "user".to_owned(),
         content: "Tell me a story about a fox who lost a drum.".to_owned(),
+        ..ChatMessage::default()
     };
-    let prompt = asker.encode_chat(&[message], true).unwrap();
+    let prompt = asker.encode_chat(&[message], &[], true).unwrap();
     let run = |cuts: &[u32]| {
         let mut shards = load_cut(&checkpoint, cuts, &ShardOptions::default());
         let options = GenerateOptions {

@@ -25,6 +25,7 @@ fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage {
         role: role.to_owned(),
         content: content.to_owned(),
+        ..ChatMessage::default()
     }
 }
 
@@ -119,8 +120,8 @@ fn an_asker_is_built_from_the_blobs_of_the_card_alone() {
         assert_eq!(asker.config(), local.config());
         assert_eq!(&asker.config().model, checkpoint.config());
         let chat = [message("user", "Once upon a time")];
-        let ids = asker.encode_chat(&chat, true).unwrap();
-        assert_eq!(ids, local.encode_chat(&chat, true).unwrap());
+        let ids = asker.encode_chat(&chat, &[], true).unwrap();
+        assert_eq!(ids, local.encode_chat(&chat, &[], true).unwrap());
         assert!(!asker.stop_ids().is_empty());
         assert!(blobs.contains_key(&card.tensors));
         assert_eq!(asker.context_tokens(), card.shape.context);
@@ -136,7 +137,7 @@ fn a_chat_follows_the_models_template_or_continues_plainly() {
     ];
     let tiny = Checkpoint::open(&fixture("tiny")).unwrap().asker().unwrap();
     assert_eq!(
-        tiny.render_chat(&chat, true).unwrap(),
+        tiny.render_chat(&chat, &[], true).unwrap(),
         "user: hi\nassistant: ho\nuser: and?\nassistant:"
     );
     assert_eq!(tiny.stop_ids(), [511]);
@@ -146,7 +147,7 @@ fn a_chat_follows_the_models_template_or_continues_plainly() {
         .unwrap();
     assert!(!stories.has_template());
     let ids = stories
-        .encode_chat(&[message("user", "Once upon a time")], true)
+        .encode_chat(&[message("user", "Once upon a time")], &[], true)
         .unwrap();
     assert_eq!(ids, stories.encode("Once upon a time", true).unwrap());
     assert_eq!(ids[0], 1, "a document starts with the begin mark");
@@ -171,7 +172,7 @@ fn templates_stop_ids_and_special_tokens_come_from_any_of_the_files() {
     let asker = common::from_files(files).unwrap().asker().unwrap();
     assert_eq!(asker.stop_ids(), [5, 511]);
     let text = asker
-        .render_chat(&[message("user", " hi ")], false)
+        .render_chat(&[message("user", " hi ")], &[], false)
         .unwrap();
     assert_eq!(text, "<|begin_of_text|>hi<|end_of_text|>");
     // The marks are tokens, not text.

@@ -10,6 +10,8 @@ pub mod quote;
 pub use ledger::*;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use talkoot_ledger::sync::SyncProgress;
 
 /// The version of these shapes, on every JSON object that stands alone.
@@ -243,12 +245,23 @@ pub struct InviteRequest {
 }
 
 /// One message of a chat.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
+    #[serde(default)]
     pub content: String,
+    /// The tools an assistant called, as the template expects them: `{"id",
+    /// "type": "function", "function": {"name", "arguments": {…}}}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<Value>,
+    /// Which call a `tool` message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// The name of who speaks, or of the tool that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What to continue.
@@ -259,6 +272,22 @@ pub enum Prompt {
     Chat(Vec<ChatMessage>),
     /// Plain text, continued as it is.
     Text(String),
+    /// Token ids, continued as they are.
+    Tokens(Vec<u32>),
+}
+
+/// What an answer's text must be: tokens that would break it are not picked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grammar {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that this JSON Schema describes (the schema as text).
+    JsonSchema(String),
+    /// A text that matches this regular expression whole.
+    Regex(String),
+    /// A text of this context-free grammar, in the Lark dialect of llguidance.
+    Lark(String),
 }
 
 /// A question.
@@ -306,6 +335,24 @@ pub struct AskRequest {
     /// Keep on after a stop id (for measurements).
     #[serde(default)]
     pub ignore_stop_ids: bool,
+    /// Added to the logits of these tokens, before anything else.
+    #[serde(default)]
+    pub logit_bias: Vec<(u32, f32)>,
+    /// What the answer's text must be.
+    #[serde(default)]
+    pub grammar: Option<Grammar>,
+    /// Report the prompt's tokens as [`AskEvent::Prompt`] too; with `logprobs`
+    /// or `top_logprobs`, with their log-probabilities.
+    #[serde(default)]
+    pub echo: bool,
+    /// Tools that the model may call, as its template expects them. Only with a
+    /// chat, and only where the template knows tools.
+    #[serde(default)]
+    pub tools: Vec<Value>,
+    /// A name for this request that all its stages write into their logs: at
+    /// most 64 characters of `A-Za-z0-9._-`. None makes the job's id its name.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 impl AskRequest {
@@ -328,6 +375,11 @@ impl AskRequest {
             logprobs: false,
             top_logprobs: 0,
             ignore_stop_ids: false,
+            logit_bias: Vec::new(),
+            grammar: None,
+            echo: false,
+            tools: Vec::new(),
+            request_id: None,
         }
     }
 }
@@ -356,6 +408,13 @@ pub enum AskEvent {
         #[serde(deserialize_with = "narrow")]
         held_ugft: u128,
     },
+    /// Further tokens of the prompt, where asked for: all of them together
+    /// come before the first `Delta`, in order. The first token of a prompt has
+    /// no log-probability.
+    Prompt {
+        /// The tokens.
+        tokens: Vec<TokenView>,
+    },
     /// Text that will not change any more.
     Delta {
         /// The text; may be empty while a character is incomplete.
@@ -376,12 +435,15 @@ fn narrow<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::
 }
 
 /// One token and its log-probabilities.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TokenView {
     /// Its id.
     pub id: u32,
     /// Its text alone (lossy where it is a part of a character).
     pub text: String,
+    /// Its bytes in the text; empty for a token that only controls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes: Vec<u8>,
     /// ln p, where asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub logprob: Option<f32>,
@@ -391,12 +453,15 @@ pub struct TokenView {
 }
 
 /// One alternative.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TopView {
     /// Its id.
     pub id: u32,
     /// Its text alone.
     pub text: String,
+    /// Its bytes in the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes: Vec<u8>,
     /// ln p.
     pub logprob: f32,
 }
@@ -448,6 +513,54 @@ pub struct AskDone {
     pub accounting: bool,
 }
 
+/// Text to make tokens of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenizeRequest {
+    /// As in [`AskRequest`].
+    pub model: Option<String>,
+    /// A chat is rendered with the model's template; ids are refused.
+    pub prompt: Prompt,
+    /// Whether a text is framed with the model's begin mark. A template writes
+    /// its own.
+    pub add_special: bool,
+    /// Whether a chat ends where the assistant's answer begins.
+    pub add_generation_prompt: bool,
+    /// As in [`AskRequest`].
+    pub tools: Vec<Value>,
+}
+
+/// The tokens of a text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenizeView {
+    /// Name of the model.
+    pub model_name: String,
+    /// The ids.
+    pub ids: Vec<u32>,
+    /// The exact names of the tokens, as the tokenizer has them.
+    pub names: Vec<String>,
+    /// Tokens a session may hold.
+    pub context: u32,
+}
+
+/// What is known of a model's tokenizer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenizerView {
+    /// Name of the model.
+    pub model_name: String,
+    /// Tokens a session may hold.
+    pub context: u32,
+    /// Size of the vocabulary.
+    pub vocabulary: u32,
+    /// Texts of special tokens by name (`bos_token`, `eos_token`, …).
+    pub special_tokens: BTreeMap<String, String>,
+    /// Ids that end an answer.
+    pub stop_ids: Vec<u32>,
+    /// The chat template, where there is one.
+    pub chat_template: Option<String>,
+    /// Whether that template knows tools.
+    pub has_tools: bool,
+}
+
 /// Why a request failed, in a form that maps to exit codes and HTTP statuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -464,6 +577,8 @@ pub struct AskError {
 pub enum ErrorCode {
     /// The request itself is wrong.
     InvalidRequest,
+    /// Understood, but this model or node does not offer it.
+    Unsupported,
     /// No such model, entry or job.
     NotFound,
     /// The prompt does not fit the context.

@@ -8,6 +8,7 @@
 mod bill;
 mod observer;
 mod quote;
+mod tokens;
 
 use crate::api::{AskDone, AskError, AskEvent, AskRequest, ErrorCode, Prompt, StageView};
 use crate::context::NodeContext;
@@ -21,7 +22,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use talkoot_inference::ChatMessage;
 use talkoot_protocol::announce::Served;
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::frame::Finish;
@@ -82,27 +82,13 @@ impl Asker {
     async fn prepare(&self, request: &AskRequest) -> Result<Prepared, AskError> {
         let id = self.find_model(request.model.as_deref())?;
         let model = self.know_model(id).await?;
-        let invalid = |error: &dyn std::fmt::Display| {
-            AskError::new(ErrorCode::InvalidRequest, error.to_string())
-        };
         let prompt_ids = match &request.prompt {
-            Prompt::Text(text) => model
-                .asker
-                .encode(text, true)
-                .map_err(|error| invalid(&error))?,
-            Prompt::Chat(messages) => {
-                let messages: Vec<ChatMessage> = messages
-                    .iter()
-                    .map(|message| ChatMessage {
-                        role: message.role.clone(),
-                        content: message.content.clone(),
-                    })
-                    .collect();
-                model
-                    .asker
-                    .encode_chat(&messages, true)
-                    .map_err(|error| invalid(&error))?
+            Prompt::Text(text) => model.asker.encode(text, true).map_err(tokens::invalid)?,
+            Prompt::Tokens(ids) => {
+                tokens::check_ids(&model, ids)?;
+                ids.clone()
             }
+            Prompt::Chat(messages) => tokens::encode_chat(&model, messages, &request.tools, true)?,
         };
         let context = model.card.shape.context;
         let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
@@ -130,8 +116,14 @@ impl Asker {
                 "at least one completion token must be allowed",
             ));
         }
+        if request.grammar.is_some() || request.echo {
+            let message = "grammars and echoed prompts are not offered by this node";
+            return Err(AskError::new(ErrorCode::Unsupported, message));
+        }
         let sampling = sampling_of(request);
-        sampling.check().map_err(|error| invalid(&error))?;
+        sampling
+            .check()
+            .map_err(|error| AskError::new(ErrorCode::InvalidRequest, error.to_string()))?;
         let stop_ids = if request.ignore_stop_ids {
             Vec::new()
         } else {
@@ -434,7 +426,7 @@ fn sampling_of(request: &AskRequest) -> SamplingParams {
         seed: request.seed.unwrap_or_else(crate::clock::now_ms),
         top_logprobs: request.top_logprobs,
         logprobs: request.logprobs || request.top_logprobs > 0,
-        logit_bias: Vec::new(),
+        logit_bias: request.logit_bias.clone(),
     }
 }
 

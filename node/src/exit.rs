@@ -73,7 +73,7 @@ impl From<ErrorCode> for Exit {
             ErrorCode::Timeout => Self::TimedOut,
             ErrorCode::Cancelled => Self::Interrupted,
             ErrorCode::Starting => Self::NotRunning,
-            ErrorCode::InvalidRequest => Self::Usage,
+            ErrorCode::InvalidRequest | ErrorCode::Unsupported => Self::Usage,
             ErrorCode::ContextLengthExceeded
             | ErrorCode::StageFailed
             | ErrorCode::NotSigning

@@ -14,7 +14,7 @@ pub use start::{NodeParts, start};
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    SCHEMA, ServedView, StatusView,
+    SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
@@ -335,6 +335,30 @@ impl NodeHandle {
     /// [`AskError`] for what is known before any work.
     pub async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         self.0.asker.ask(request).await
+    }
+
+    /// The tokens of a text or of a chat.
+    ///
+    /// # Errors
+    /// [`AskError`]: an unknown model, a text that cannot be tokenized.
+    pub async fn tokenize(&self, request: TokenizeRequest) -> Answer<TokenizeView> {
+        self.0.asker.tokenize(&request).await
+    }
+
+    /// The text of tokens, special ones left out.
+    ///
+    /// # Errors
+    /// [`AskError`]: an unknown model, an id outside its vocabulary.
+    pub async fn detokenize(&self, model: Option<String>, ids: Vec<u32>) -> Answer<String> {
+        self.0.asker.detokenize(model.as_deref(), &ids).await
+    }
+
+    /// What is known of a model's tokenizer.
+    ///
+    /// # Errors
+    /// [`AskError`]: an unknown model.
+    pub async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
+        self.0.asker.tokenizer(model.as_deref()).await
     }
 
     /// Begins an orderly stop of the whole node.

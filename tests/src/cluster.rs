@@ -366,7 +366,7 @@ impl Node {
             .map_err(|failure| wrong("", failure.to_string()))?;
         for event in stream {
             match event.map_err(|failure| wrong(&text, failure.to_string()))? {
-                AskEvent::Routed { .. } => {}
+                AskEvent::Routed { .. } | AskEvent::Prompt { .. } => {}
                 AskEvent::Delta {
                     text: more,
                     tokens: new,
@@ -425,6 +425,7 @@ pub fn chat(prompt: &str, completion_tokens_max: u32) -> AskRequest {
     let message = ChatMessage {
         role: "user".into(),
         content: prompt.into(),
+        ..ChatMessage::default()
     };
     let prompt = Prompt::Chat(vec![message]);
     let json =

@@ -53,6 +53,7 @@ impl TextObserver {
 
     fn view(&self, event: &TokenEvent) -> TokenView {
         TokenView {
+            bytes: Vec::new(),
             id: event.token,
             text: self.text_of(event.token),
             logprob: event.logprob,
@@ -60,6 +61,7 @@ impl TextObserver {
                 .top
                 .iter()
                 .map(|top| TopView {
+                    bytes: Vec::new(),
                     id: top.token,
                     text: self.text_of(top.token),
                     logprob: top.logprob,

@@ -67,6 +67,7 @@ fn request(args: AskArgs) -> Result<AskRequest, Failure> {
         let message = |role: &str, content: String| ChatMessage {
             role: role.to_owned(),
             content,
+            ..ChatMessage::default()
         };
         let system = args.system.map(|text| message("system", text));
         let user = message("user", text);

@@ -119,6 +119,7 @@ fn request(args: &TestnetArgs) -> AskRequest {
     let prompt = Prompt::Chat(vec![ChatMessage {
         role: "user".to_owned(),
         content: text,
+        ..ChatMessage::default()
     }]);
     AskRequest {
         completion_tokens_max: args.max_tokens,

@@ -48,7 +48,7 @@ async fn begin<N: NodeApi>(node: &N, order: ChatOrder) -> Result<Response, AskEr
             job, model_name, ..
         } => (job.clone(), model_name.clone()),
         AskEvent::Failed(error) => return Err(error.clone()),
-        AskEvent::Delta { .. } | AskEvent::Done(_) => return Err(lost()),
+        AskEvent::Prompt { .. } | AskEvent::Delta { .. } | AskEvent::Done(_) => return Err(lost()),
     };
     let head = Head {
         id: format!("chatcmpl-{job}"),
@@ -134,6 +134,8 @@ impl Encoder for ChatStream {
                 let role = json!({"role": "assistant", "content": ""});
                 push_data(out, &self.chunk(Self::choice(&role, &Value::Null, None)));
             }
+            // Chats do not ask for their prompt.
+            AskEvent::Prompt { .. } => {}
             AskEvent::Delta { text, tokens } => {
                 let logprobs = logprobs(&tokens);
                 if !text.is_empty() || !logprobs.is_null() {
@@ -155,7 +157,7 @@ async fn collect(mut events: mpsc::Receiver<AskEvent>, head: Head) -> Result<Res
     let mut tokens = Vec::new();
     while let Some(event) = events.recv().await {
         match event {
-            AskEvent::Routed { .. } => {}
+            AskEvent::Routed { .. } | AskEvent::Prompt { .. } => {}
             AskEvent::Delta {
                 text: part,
                 tokens: more,

@@ -68,6 +68,7 @@ impl HttpError {
             ErrorCode::NotFound if open_ai => "model_not_found".to_owned(),
             ErrorCode::Timeout if open_ai => "hop_timeout".to_owned(),
             ErrorCode::Starting if open_ai => "loading".to_owned(),
+            ErrorCode::Unsupported if open_ai => "unsupported_parameter".to_owned(),
             code => name(code),
         };
         let param = match error.code {
@@ -125,7 +126,7 @@ fn name(code: ErrorCode) -> String {
 
 fn status_of(code: ErrorCode) -> (StatusCode, &'static str) {
     match code {
-        ErrorCode::InvalidRequest | ErrorCode::ContextLengthExceeded => {
+        ErrorCode::InvalidRequest | ErrorCode::Unsupported | ErrorCode::ContextLengthExceeded => {
             (StatusCode::BAD_REQUEST, "invalid_request_error")
         }
         ErrorCode::NotFound => (StatusCode::NOT_FOUND, "invalid_request_error"),

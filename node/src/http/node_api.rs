@@ -3,7 +3,7 @@
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    StatusView,
+    StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::node::NodeHandle;
 use crate::views::LedgerQuestion;
@@ -36,6 +36,22 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
         &self,
         request: AskRequest,
     ) -> impl Future<Output = Answer<mpsc::Receiver<AskEvent>>> + Send;
+    /// The tokens of a text.
+    fn tokenize(
+        &self,
+        request: TokenizeRequest,
+    ) -> impl Future<Output = Answer<TokenizeView>> + Send;
+    /// The text of tokens, special ones left out.
+    fn detokenize(
+        &self,
+        model: Option<String>,
+        ids: Vec<u32>,
+    ) -> impl Future<Output = Answer<String>> + Send;
+    /// What is known of a model's tokenizer.
+    fn tokenizer(
+        &self,
+        model: Option<String>,
+    ) -> impl Future<Output = Answer<TokenizerView>> + Send;
     /// Begins an orderly stop.
     fn shutdown(&self);
 }
@@ -61,6 +77,15 @@ impl NodeApi for NodeHandle {
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         Self::ask(self, request).await
+    }
+    async fn tokenize(&self, request: TokenizeRequest) -> Answer<TokenizeView> {
+        Self::tokenize(self, request).await
+    }
+    async fn detokenize(&self, model: Option<String>, ids: Vec<u32>) -> Answer<String> {
+        Self::detokenize(self, model, ids).await
+    }
+    async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
+        Self::tokenizer(self, model).await
     }
     fn shutdown(&self) {
         Self::shutdown(self);
@@ -141,6 +166,15 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     }
     async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
         self.node()?.ask(request).await
+    }
+    async fn tokenize(&self, request: TokenizeRequest) -> Answer<TokenizeView> {
+        self.node()?.tokenize(request).await
+    }
+    async fn detokenize(&self, model: Option<String>, ids: Vec<u32>) -> Answer<String> {
+        self.node()?.detokenize(model, ids).await
+    }
+    async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
+        self.node()?.tokenizer(model).await
     }
     fn shutdown(&self) {
         self.inner.stop.notify_one();

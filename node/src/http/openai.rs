@@ -184,6 +184,11 @@ impl ChatRequest {
             logprobs,
             top_logprobs,
             ignore_stop_ids: false,
+            logit_bias: Vec::new(),
+            grammar: None,
+            echo: false,
+            tools: Vec::new(),
+            request_id: None,
         })
     }
 }
@@ -212,7 +217,11 @@ fn message(message: Message) -> Result<ChatMessage, HttpError> {
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => text_of(parts)?,
     };
-    Ok(ChatMessage { role, content })
+    Ok(ChatMessage {
+        role,
+        content,
+        ..ChatMessage::default()
+    })
 }
 
 fn text_of(parts: Vec<Part>) -> Result<String, HttpError> {

@@ -22,8 +22,9 @@ fn one_process(prompt: &str, tokens: u32) -> Vec<u32> {
     let messages = [ChatMessage {
         role: "user".into(),
         content: prompt.into(),
+        ..ChatMessage::default()
     }];
-    let prompt = model.asker.encode_chat(&messages, true).unwrap();
+    let prompt = model.asker.encode_chat(&messages, &[], true).unwrap();
     let mut sampler = TokenSampler::new(SamplingParams::default(), &prompt);
     let options = GenerateOptions {
         tokens_max: tokens,

@@ -26,8 +26,9 @@ fn one_process() -> (Vec<u32>, String) {
     let messages = [ChatMessage {
         role: "user".into(),
         content: PROMPT.into(),
+        ..ChatMessage::default()
     }];
-    let prompt = model.asker.encode_chat(&messages, true).unwrap();
+    let prompt = model.asker.encode_chat(&messages, &[], true).unwrap();
     let mut sampler = TokenSampler::new(SamplingParams::default(), &prompt);
     let options = GenerateOptions {
         tokens_max: TOKENS,

@@ -31,6 +31,7 @@ impl Answer {
                 self.model = model;
                 self.model_name = model_name;
             }
+            AskEvent::Prompt { .. } => {}
             AskEvent::Delta { text, .. } => self.text.push_str(&text),
             AskEvent::Done(done) => self.done = Some(*done),
             AskEvent::Failed(error) => return Err(error.into()),

@@ -58,7 +58,7 @@ fn token(text: &str, logprob: Option<f32>) -> TokenView {
         id: 7,
         text: text.to_owned(),
         logprob,
-        top: Vec::new(),
+        ..TokenView::default()
     }
 }
 
@@ -139,6 +139,7 @@ fn log_probabilities_in_the_shape_of_openai() {
         id: 7,
         text: "e".to_owned(),
         logprob: -1.5,
+        ..TopView::default()
     }];
     let event = AskEvent::Delta {
         text: "é".to_owned(),

@@ -3,7 +3,8 @@
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, ChainView, ErrorCode, InviteRequest, InviteView,
-    ModelView, PeerView, StatusView, SyncView,
+    ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
+    TokenizerView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -140,6 +141,34 @@ impl NodeApi for FakeNode {
     async fn quote(&self, request: &QuoteRequest) -> Answer<QuoteView> {
         let message = format!("no model {:?}", request.model);
         Err(AskError::new(ErrorCode::NotFound, message))
+    }
+
+    async fn tokenize(&self, request: TokenizeRequest) -> Answer<TokenizeView> {
+        let Prompt::Text(text) = request.prompt else {
+            return Err(AskError::new(ErrorCode::Unsupported, "because"));
+        };
+        Ok(TokenizeView {
+            model_name: "demo".to_owned(),
+            ids: text.bytes().map(u32::from).collect(),
+            names: text.chars().map(String::from).collect(),
+            context: 64,
+        })
+    }
+
+    async fn detokenize(&self, _model: Option<String>, ids: Vec<u32>) -> Answer<String> {
+        Ok(ids.into_iter().filter_map(char::from_u32).collect())
+    }
+
+    async fn tokenizer(&self, _model: Option<String>) -> Answer<TokenizerView> {
+        Ok(TokenizerView {
+            model_name: "demo".to_owned(),
+            context: 64,
+            vocabulary: 256,
+            special_tokens: [("eos_token".to_owned(), "</s>".to_owned())].into(),
+            stop_ids: vec![0],
+            chat_template: None,
+            has_tools: false,
+        })
     }
 
     async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
