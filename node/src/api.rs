@@ -4,9 +4,11 @@
 //! Plain data and one handle. Numbers are raw integers with their unit in the
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
+mod error;
 mod ledger;
 pub mod quote;
 
+pub use error::{AskError, ErrorCode};
 pub use ledger::*;
 
 use serde::{Deserialize, Serialize};
@@ -559,56 +561,4 @@ pub struct TokenizerView {
     pub chat_template: Option<String>,
     /// Whether that template knows tools.
     pub has_tools: bool,
-}
-
-/// Why a request failed, in a form that maps to exit codes and HTTP statuses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct AskError {
-    /// The kind.
-    pub code: ErrorCode,
-    /// What happened and what to do, for people.
-    pub message: String,
-}
-
-/// The kinds of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// The request itself is wrong.
-    InvalidRequest,
-    /// Understood, but this model or node does not offer it.
-    Unsupported,
-    /// No such model, entry or job.
-    NotFound,
-    /// The prompt does not fit the context.
-    ContextLengthExceeded,
-    /// Too little available.
-    InsufficientCredits,
-    /// Some layers are served by nobody.
-    NoRoute,
-    /// Stages are busy.
-    Busy,
-    /// A stage was lost or failed while answering.
-    StageFailed,
-    /// A deadline passed.
-    Timeout,
-    /// The asker went away.
-    Cancelled,
-    /// The node may not sign entries now.
-    NotSigning,
-    /// The node is still starting; ask again in a moment.
-    Starting,
-    /// The node is stopping or broken.
-    Internal,
-}
-
-impl AskError {
-    /// Makes an error.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
 }

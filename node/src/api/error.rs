@@ -1,0 +1,56 @@
+//! Why a node did not do what it was asked to: a kind for programs, a sentence
+//! for people.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request failed, in a form that maps to exit codes and HTTP statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct AskError {
+    /// The kind.
+    pub code: ErrorCode,
+    /// What happened and what to do, for people.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The request itself is wrong.
+    InvalidRequest,
+    /// Understood, but this model or node does not offer it.
+    Unsupported,
+    /// No such model, entry or job.
+    NotFound,
+    /// The prompt does not fit the context.
+    ContextLengthExceeded,
+    /// Too little available.
+    InsufficientCredits,
+    /// Some layers are served by nobody.
+    NoRoute,
+    /// Stages are busy.
+    Busy,
+    /// A stage was lost or failed while answering.
+    StageFailed,
+    /// A deadline passed.
+    Timeout,
+    /// The asker went away.
+    Cancelled,
+    /// The node may not sign entries now.
+    NotSigning,
+    /// The node is still starting; ask again in a moment.
+    Starting,
+    /// The node is stopping or broken.
+    Internal,
+}
+
+impl AskError {
+    /// Makes an error.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
