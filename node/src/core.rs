@@ -10,6 +10,7 @@ pub mod lockstep;
 pub mod offers;
 pub mod peers;
 pub mod placement;
+pub mod rates;
 pub mod route;
 pub mod stage;
 pub mod submission;
