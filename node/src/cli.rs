@@ -5,10 +5,12 @@
 //! then from `TALKOOT_*`, then from the defaults.
 
 mod bench;
+mod key;
 mod ledger;
 mod models;
 
 pub use bench::BenchArgs;
+pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
     ExportFormat, InspectArgs, InspectVerb, LedgerArgs, LedgerAuthorArgs, LedgerCommand,
     LedgerExportArgs, LedgerJobArgs, LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs,
@@ -84,6 +86,8 @@ pub enum Command {
     Invite(InviteArgs),
     /// Join the network of a ticket (while the books hold only own entries)
     Join(JoinArgs),
+    /// Keys for programs that ask over HTTP from other machines (needs no running node)
+    Key(KeyArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)

@@ -10,6 +10,7 @@ pub mod id;
 pub mod import;
 pub mod invite;
 pub mod join;
+pub mod key;
 pub mod ledger;
 pub mod models;
 pub mod output;
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Rm(args)) => rm::run(&args, &home),
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
+        Some(Command::Key(args)) => key::run(args, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

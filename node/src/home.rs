@@ -330,6 +330,18 @@ impl Home {
         self.state.join("api.json")
     }
 
+    /// The keys of programs that ask over HTTP.
+    #[must_use]
+    pub fn keys_path(&self) -> PathBuf {
+        self.config.join("keys.json")
+    }
+
+    /// What those keys have burned today.
+    #[must_use]
+    pub fn key_usage_path(&self) -> PathBuf {
+        self.state.join("key-usage.json")
+    }
+
     /// The ticket that the next `talkoot up` shall use.
     #[must_use]
     pub fn pending_join_path(&self) -> PathBuf {

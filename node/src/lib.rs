@@ -22,6 +22,7 @@ pub mod home;
 pub mod http;
 pub mod invites;
 pub mod jobs;
+pub mod keys;
 pub mod machine;
 pub mod models;
 pub mod node;
