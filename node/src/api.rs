@@ -57,6 +57,9 @@ pub struct StatusView {
     pub balance: BalanceView,
     /// The chain.
     pub chain: ChainView,
+    /// Who is in the books.
+    #[serde(default)]
+    pub books: BooksView,
     /// How far catching up with the peers is.
     pub sync: SyncView,
     /// Whether we may sign entries; if not, why.
@@ -71,6 +74,15 @@ pub struct StatusView {
     pub data_addresses: Vec<String>,
     /// Milliseconds since start.
     pub uptime_ms: u64,
+}
+
+/// How many wallets are in the books.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct BooksView {
+    /// All of them.
+    pub wallets: u64,
+    /// Those proven to have forked their log.
+    pub forked_wallets: u64,
 }
 
 /// How far a node is with fetching entries that peers have and it lacks.
@@ -139,6 +151,12 @@ pub struct ServedView {
     /// Bytes that those caches may take, 0 when not known.
     #[serde(default)]
     pub session_bytes_max: u64,
+    /// Open sessions.
+    #[serde(default)]
+    pub sessions: usize,
+    /// Sessions at most, 0 when not known.
+    #[serde(default)]
+    pub sessions_max: usize,
     /// How the weights are stored; empty when not known.
     #[serde(default)]
     pub dtype: String,

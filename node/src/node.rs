@@ -108,10 +108,11 @@ impl NodeHandle {
             (
                 views::balance(ledger, wallet),
                 views::chain(ledger),
+                views::wallets(ledger),
                 signing(books.signing()),
             )
         });
-        let (balance, chain, signing) = read.await?;
+        let (balance, chain, wallets, signing) = read.await?;
         let models = self.model_views();
         let mut reasons = readiness(&models);
         let loading = self.0.loading.view();
@@ -141,6 +142,11 @@ impl NodeHandle {
                     bytes: model.shard_bytes,
                     session_bytes: model.session_bytes.load(Ordering::Relaxed),
                     session_bytes_max: model.session_bytes_max,
+                    sessions: ctx
+                        .limits
+                        .sessions_max
+                        .saturating_sub(model.worker.free_sessions()),
+                    sessions_max: ctx.limits.sessions_max,
                     dtype: model.card.dtype.name().to_owned(),
                     arithmetic: model.arithmetic.to_string(),
                 })
@@ -151,6 +157,7 @@ impl NodeHandle {
             models,
             balance,
             chain,
+            books: wallets,
             sync: self.0.control.sync_progress().into(),
             signing,
             accounting: ctx.genesis.policy.accounting,
@@ -399,6 +406,8 @@ fn served_view(served: &Served) -> ServedView {
         bytes: 0,
         session_bytes: 0,
         session_bytes_max: 0,
+        sessions: 0,
+        sessions_max: 0,
         dtype: String::new(),
         arithmetic: served.arithmetic.to_string(),
     }

@@ -21,7 +21,7 @@ pub use entries::{BYTES_ENTRIES_MAX, ENTRIES_MAX};
 pub use question::LedgerQuestion;
 pub use verify::verify;
 
-use crate::api::{ChainView, FounderView, GenesisView, SCHEMA};
+use crate::api::{BooksView, ChainView, FounderView, GenesisView, SCHEMA};
 use talkoot_ledger::Ledger;
 
 /// Length and tip.
@@ -30,6 +30,15 @@ pub fn chain(ledger: &Ledger) -> ChainView {
     ChainView {
         length: ledger.length(),
         tip: ledger.tip().to_string(),
+    }
+}
+
+/// How many wallets are in the books, and how many of them cheated.
+#[must_use]
+pub fn wallets(ledger: &Ledger) -> BooksView {
+    BooksView {
+        wallets: ledger.wallets().len() as u64,
+        forked_wallets: ledger.forked_authors().len() as u64,
     }
 }
 

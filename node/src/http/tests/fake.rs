@@ -2,7 +2,7 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalanceView, ChainView, ErrorCode, InviteRequest, InviteView,
+    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ErrorCode, InviteRequest, InviteView,
     ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
     TokenizerView,
 };
@@ -103,6 +103,7 @@ impl NodeApi for FakeNode {
             models: Vec::new(),
             balance: balance(),
             chain: chain(),
+            books: BooksView::default(),
             sync: SyncView::default(),
             signing: "active".to_owned(),
             accounting: true,
