@@ -63,7 +63,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a node and keep it running (Ctrl-C stops it)
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Stop the running node
     Down,
     /// Ask a question; the answer streams to stdout, route and bill to stderr
@@ -148,9 +148,44 @@ pub struct UpArgs {
     /// Port of the data plane, udp; 0 = any [default: 7471 + 10 N]
     #[arg(long, value_name = "PORT", env = "TALKOOT_DATA_PORT")]
     pub data_port: Option<u16>,
-    /// Port of the HTTP API on loopback; 0 = any [default: 7472 + 10 N]
+    /// Port of the HTTP API; 0 = any [default: 7472 + 10 N]
     #[arg(long, value_name = "PORT", env = "TALKOOT_HTTP_PORT")]
     pub http_port: Option<u16>,
+    /// Address of the HTTP API; beyond loopback it needs a key (`talkoot key new`)
+    #[arg(
+        long,
+        value_name = "IP",
+        env = "TALKOOT_HTTP_LISTEN",
+        default_value = "127.0.0.1"
+    )]
+    pub http_listen: IpAddr,
+    /// A name in `Host` to answer to, besides those of this machine; may repeat
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TALKOOT_HTTP_HOST",
+        value_delimiter = ','
+    )]
+    pub http_host: Vec<String>,
+    /// A web page's origin that may ask, e.g. https://app.example.org; may repeat
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "TALKOOT_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    pub cors_origin: Vec<String>,
+    /// Answers that HTTP works on at once [default: as many as --sessions]
+    #[arg(long, value_name = "N", env = "TALKOOT_MAX_ANSWERS")]
+    pub max_answers: Option<u16>,
+    /// Answers that may wait for a place
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TALKOOT_MAX_QUEUE",
+        default_value_t = 256
+    )]
+    pub max_queue: u16,
     /// Address of a peer to dial first, with its peer id; may repeat
     #[arg(
         long,
@@ -197,7 +232,7 @@ pub struct UpArgs {
     )]
     pub log: String,
     /// How to log
-    #[arg(long, env = "TALKOOT_LOG_FORMAT", default_value = "text")]
+    #[arg(long, env = "TALKOOT_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
     /// Stop when stdin ends: a parent that dies takes this node along
     #[arg(long, hide = true)]
@@ -288,8 +323,11 @@ pub enum Switch {
 /// `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
-    Text,
+    /// Lines for people, with colours where stderr is a terminal.
+    #[value(alias = "text")]
+    Auto,
+    /// Lines for people, with colours.
+    Pretty,
     /// One JSON object per line.
     Json,
 }
@@ -482,7 +520,7 @@ pub(crate) fn parse_up(line: &str) -> UpArgs {
         Parsed::Run(Cli {
             command: Some(Command::Up(args)),
             ..
-        }) => args,
+        }) => *args,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -509,6 +547,13 @@ mod tests {
         for (code, meaning) in Exit::TABLE {
             assert!(text.contains(&format!("{:>3}  {meaning}", code.code())));
         }
+    }
+
+    #[test]
+    fn the_old_name_of_a_log_format_still_works() {
+        assert_eq!(parse_up("").log_format, LogFormat::Auto);
+        assert_eq!(parse_up("--log-format text").log_format, LogFormat::Auto);
+        assert_eq!(parse_up("--log-format json").log_format, LogFormat::Json);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl From<ErrorCode> for Exit {
         match code {
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::InsufficientCredits => Self::InsufficientCredits,
-            ErrorCode::NoRoute | ErrorCode::Busy => Self::NoRoute,
+            ErrorCode::NoRoute | ErrorCode::Busy | ErrorCode::QueueFull => Self::NoRoute,
             ErrorCode::Timeout => Self::TimedOut,
             ErrorCode::Cancelled => Self::Interrupted,
             ErrorCode::Starting => Self::NotRunning,
@@ -77,6 +77,8 @@ impl From<ErrorCode> for Exit {
             ErrorCode::ContextLengthExceeded
             | ErrorCode::StageFailed
             | ErrorCode::NotSigning
+            | ErrorCode::RateLimitExceeded
+            | ErrorCode::SpendingCapReached
             | ErrorCode::Internal => Self::Failure,
         }
     }

@@ -1,22 +1,33 @@
-//! The HTTP side of a node: one loopback port for `/v1` (OpenAI's shapes),
-//! `/api/v1` (the node's own) and the probes. The only folder that knows axum.
+//! The HTTP side of a node: one port for `/v1` (OpenAI's shapes), `/api/v1` (the
+//! node's own), metrics and probes. The only folder that knows axum.
 //!
 //! It translates and guards; it decides nothing about jobs or money. It is
 //! generic over [`NodeApi`], so tests drive it with a node made of plain data.
 
+mod admission;
+mod asking;
 mod chat;
+mod cors;
 mod errors;
+mod gate;
 mod guard;
+mod keys;
 mod ledger;
+mod metrics;
 mod models;
 mod native;
 mod node_api;
 mod openai;
 mod probes;
+mod refusal;
+mod request_id;
 mod sse;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod visit;
 
+pub use admission::AdmissionLimits;
+pub use gate::PortSettings;
 pub use node_api::{LateNode, NodeApi};
 
 use crate::api::{
@@ -24,8 +35,11 @@ use crate::api::{
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use gate::Gate;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -36,44 +50,58 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug)]
 struct Shared<N> {
     node: N,
-    token: String,
+    gate: Gate,
 }
 
 type App<N> = Arc<Shared<N>>;
 
-/// Serves until `stop` completes; then open answers are given up.
+/// Serves at all listeners until `stop` completes; then open answers are given
+/// up, and what keys have burned is written.
 ///
 /// # Errors
-/// When the listener fails.
+/// When a listener fails.
 pub async fn serve<N: NodeApi>(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     node: N,
-    token: String,
+    settings: PortSettings,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let server = axum::serve(listener, router(node, token)).into_future();
-    tokio::select! {
-        result = server => result,
+    let app: App<N> = Arc::new(Shared {
+        node,
+        gate: Gate::new(settings),
+    });
+    let servers = listeners.into_iter().map(|listener| {
+        let router = router(&app).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, router).into_future()
+    });
+    let result = tokio::select! {
+        result = futures::future::try_join_all(servers) => result.map(drop),
+        () = Arc::clone(&app.gate.accounts).keep_written() => Ok(()),
         () = stop => Ok(()),
-    }
+    };
+    let write = move || app.gate.accounts.write();
+    // It only fails when the runtime is going down, and then nothing is left to do.
+    drop(tokio::task::spawn_blocking(write).await);
+    result
 }
 
 /// All routes.
-fn router<N: NodeApi>(node: N, token: String) -> Router {
-    let app: App<N> = Arc::new(Shared { node, token });
+fn router<N: NodeApi>(app: &App<N>) -> Router {
     Router::new()
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready::<N>))
         .route("/health", get(probes::ready::<N>))
-        .merge(native_routes::<N>(&app))
+        .route("/metrics", get(metrics::scrape::<N>))
+        .merge(native_routes::<N>(app))
         .route("/v1/models", get(models::list::<N>))
         .route("/v1/models/{*id}", get(models::show::<N>))
         .route("/v1/chat/completions", post(chat::complete::<N>))
         .fallback(errors::no_such_path)
         .layer(axum::middleware::map_response(errors::no_such_method))
-        .layer(axum::middleware::from_fn(guard::local_only))
+        .layer(from_fn_with_state(Arc::clone(app), guard::enter::<N>))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(app)
+        .layer(from_fn_with_state(Arc::clone(app), request_id::track::<N>))
+        .with_state(Arc::clone(app))
 }
 
 fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
@@ -82,10 +110,7 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/ledger/quote", post(native::quote::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
-        .route_layer(axum::middleware::from_fn_with_state(
-            Arc::clone(app),
-            guard::cookie::<N>,
-        ));
+        .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
     Router::new()
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))

@@ -24,6 +24,7 @@ pub mod invites;
 pub mod jobs;
 pub mod keys;
 pub mod machine;
+pub mod metrics;
 pub mod models;
 pub mod node;
 pub mod observe;

@@ -6,10 +6,11 @@
 
 use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
 use crate::exit::{Exit, Failure};
+use crate::http::AdmissionLimits;
 use crate::machine;
 use crate::models;
 use crate::units::{self, UGFT_PER_GFT};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use talkoot_inference::kernels::PackedFormat;
 use talkoot_protocol::genesis::PPM;
@@ -54,6 +55,14 @@ pub struct Settings {
     pub data_port: u16,
     /// Port of HTTP; 0 is any.
     pub http_port: u16,
+    /// Where HTTP listens; beyond loopback it needs a key.
+    pub http_listen: IpAddr,
+    /// Names in `Host` besides those of loopback.
+    pub http_hosts: Vec<String>,
+    /// Origins of web pages that may ask.
+    pub cors_origins: Vec<String>,
+    /// Answers made at once and answers that wait.
+    pub admission: AdmissionLimits,
     /// Peers to dial first, as multiaddr text.
     pub bootstrap: Vec<String>,
     /// Whether to look for peers on the local network.
@@ -106,6 +115,13 @@ impl Settings {
             p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
             data_port: args.data_port.unwrap_or(DATA_PORT + shift),
             http_port: args.http_port.unwrap_or(HTTP_PORT + shift),
+            http_listen: args.http_listen,
+            http_hosts: args.http_host.clone(),
+            cors_origins: args.cors_origin.clone(),
+            admission: AdmissionLimits {
+                answers_max: usize::from(args.max_answers.unwrap_or(args.sessions)),
+                queue_max: usize::from(args.max_queue),
+            },
             bootstrap: args.bootstrap.clone(),
             mdns: !args.no_mdns,
             models: args.model.clone(),
@@ -128,16 +144,57 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Where HTTP listens: loopback, always.
+    /// Where HTTP listens: for the programs of this machine always on loopback,
+    /// and where the owner said otherwise there too.
     #[must_use]
-    pub fn http_address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
+    pub fn http_addresses(&self) -> Vec<IpAddr> {
+        let listen = self.http_listen;
+        if listen.is_loopback() || listen.is_unspecified() {
+            vec![listen]
+        } else {
+            vec![IpAddr::V4(Ipv4Addr::LOCALHOST), listen]
+        }
+    }
+
+    /// Names that `Host` may have: those given, and the address listened on.
+    #[must_use]
+    pub fn http_host_names(&self) -> Vec<String> {
+        let mut names = self.http_hosts.clone();
+        match self.http_listen {
+            IpAddr::V4(address) if !address.is_unspecified() => names.push(address.to_string()),
+            IpAddr::V6(address) if !address.is_unspecified() => names.push(format!("[{address}]")),
+            _ => {}
+        }
+        names
+    }
+
+    fn check_http(&self) -> Result<(), Failure> {
+        if self.admission.answers_max == 0 {
+            return Err(bad("--max-answers is at least 1"));
+        }
+        for host in &self.http_hosts {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
+            let has_port = !host.starts_with('[') && host.contains(':');
+            if host.is_empty() || has_port || !host.bytes().all(plain) {
+                return Err(bad(format!("--http-host {host}: not a plain host name"))
+                    .hint("without scheme and port, for example: --http-host node.example.org"));
+            }
+        }
+        for origin in &self.cors_origins {
+            if !is_origin(origin) {
+                return Err(bad(format!("--cors-origin {origin}: not an origin")).hint(
+                    "as browsers send it, without a path: --cors-origin https://app.example.org",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Failure> {
         if self.sessions_max == 0 {
             return Err(bad("--sessions is at least 1 (--no-serve lends nothing)"));
         }
+        self.check_http()?;
         // Two sockets of one kind on one port fail later with a worse message.
         if self.p2p_port != 0 && self.p2p_port == self.data_port {
             return Err(bad(
@@ -166,6 +223,20 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// An origin as browsers send it: `scheme://host[:port]`.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/,*\"".contains(&byte);
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    !scheme.is_empty()
+        && scheme.bytes().all(is_scheme)
+        && !rest.is_empty()
+        && rest.bytes().all(plain)
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// How many threads `--threads` means: without it, as many as this process may
@@ -270,7 +341,17 @@ mod tests {
             (plain.p2p_port, plain.data_port, plain.http_port),
             (7470, 7471, 7472)
         );
-        assert!(plain.serve && plain.mdns && plain.http_address().ip().is_loopback());
+        assert!(plain.serve && plain.mdns && plain.http_listen.is_loopback());
+        assert_eq!(plain.http_addresses().len(), 1);
+        // As many places as sessions: a full node makes people wait in a line.
+        assert_eq!(plain.admission.answers_max, plain.sessions_max);
+        let open = settings("--http-listen 192.0.2.1 --sessions 3 --max-queue 9", 0).unwrap();
+        assert_eq!(open.http_addresses().len(), 2);
+        assert_eq!(open.http_host_names(), ["192.0.2.1"]);
+        assert_eq!(
+            (open.admission.answers_max, open.admission.queue_max),
+            (3, 9)
+        );
         let third = settings("--http-port 0", 3).unwrap();
         assert_eq!(
             (third.p2p_port, third.data_port, third.http_port),
@@ -291,6 +372,12 @@ mod tests {
             ("--threads 0", "--threads"),
             ("--threads 257", "--threads"),
             ("--max-mem lots", "--max-mem"),
+            ("--max-answers 0", "--max-answers"),
+            ("--http-host http://x", "--http-host"),
+            ("--http-host node.test:7472", "--http-host"),
+            ("--cors-origin *", "--cors-origin"),
+            ("--cors-origin https://a.test/", "--cors-origin"),
+            ("--cors-origin https://A.test", "--cors-origin"),
             ("--exposure=-1", "--exposure"),
             ("--model /nowhere", "--model"),
             #[cfg(not(feature = "cuda"))]

@@ -18,11 +18,13 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
+    // Elsewhere than on a terminal escapes are rubbish: a journal would store the
+    // lines as bytes.
+    let colours = format == LogFormat::Pretty || std::io::stderr().is_terminal();
     match format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
+        LogFormat::Auto | LogFormat::Pretty => {
+            builder.with_ansi(colours).with_target(false).try_init()
+        }
         LogFormat::Json => builder.json().try_init(),
     }
     .map_err(|error| bad(&error))

@@ -29,8 +29,14 @@ pub enum ErrorCode {
     InsufficientCredits,
     /// Some layers are served by nobody.
     NoRoute,
-    /// Stages are busy.
+    /// Stages are busy, or no place came free in time.
     Busy,
+    /// Too many answers wait for a place already.
+    QueueFull,
+    /// The key asks too often, or for too much at once.
+    RateLimitExceeded,
+    /// The key has burned what it may burn today.
+    SpendingCapReached,
     /// A stage was lost or failed while answering.
     StageFailed,
     /// A deadline passed.
@@ -43,6 +49,17 @@ pub enum ErrorCode {
     Starting,
     /// The node is stopping or broken.
     Internal,
+}
+
+impl ErrorCode {
+    /// Its name, as JSON has it.
+    #[must_use]
+    pub fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            _ => String::new(),
+        }
+    }
 }
 
 impl AskError {

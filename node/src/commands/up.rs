@@ -15,12 +15,13 @@ use crate::cli::{GenesisArgs, UpArgs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::home::{self, ApiFile, Home};
-use crate::http::{self, LateNode};
+use crate::http::{self, LateNode, PortSettings};
+use crate::keys::KeyRing;
 use crate::models::store::Store;
 use crate::node::{self, NodeHandle, NodeParts};
 use crate::settings::{self, SOLO_LINE_UGFT, Settings};
 use crate::telemetry;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use stop::StopSignals;
 use talkoot_protocol::{Founder, Genesis, Wallet};
@@ -45,6 +46,8 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     let settings = Settings::new(args, instance)?;
     home.create()?;
     let _lock = home.lock()?;
+    let keys = KeyRing::open(home)?;
+    check_keys(&settings, &keys)?;
     // Left by a process that was killed.
     home.remove_api();
     let is_first_start = !home.seed_path().exists();
@@ -65,7 +68,7 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(serve(parts, args.stop_with_stdin));
+    let result = runtime.block_on(serve(parts, keys, args.stop_with_stdin));
     runtime.shutdown_timeout(RUNTIME_STOP);
     home.remove_api();
     result
@@ -107,13 +110,38 @@ fn network(
     Ok(genesis)
 }
 
-async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
+/// Beyond this machine nobody may ask without a key.
+fn check_keys(settings: &Settings, keys: &KeyRing) -> Result<(), Failure> {
+    if settings.http_listen.is_loopback() || !keys.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "--http-listen {}: other machines could ask, and there is no key yet",
+        settings.http_listen
+    );
+    Err(Failure::new(Exit::BadConfig, message)
+        .hint("`talkoot key new NAME` makes one; without --http-listen only this machine asks"))
+}
+
+fn port_settings(parts: &NodeParts, keys: KeyRing, token: String) -> PortSettings {
+    PortSettings {
+        token,
+        keys,
+        usage_path: Some(parts.home.key_usage_path()),
+        hosts: parts.settings.http_host_names(),
+        origins: parts.settings.cors_origins.clone(),
+        limits: parts.settings.admission,
+    }
+}
+
+async fn serve(parts: NodeParts, keys: KeyRing, stop_with_stdin: bool) -> Result<(), Failure> {
     let mut stop = StopSignals::new(stop_with_stdin)?;
-    let (listener, address) = bind(&parts.settings).await?;
+    let (listeners, address) = bind(&parts.settings).await?;
     let token = new_token()?;
     let late = LateNode::<NodeHandle>::default();
     let (end_http, http_ended) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(http::serve(listener, late.clone(), token.clone(), async {
+    let port = port_settings(&parts, keys, token.clone());
+    let mut server = tokio::spawn(http::serve(listeners, late.clone(), port, async {
         let _ = http_ended.await;
     }));
     let (home, settings) = (parts.home.clone(), parts.settings.clone());
@@ -143,6 +171,10 @@ async fn serve(parts: NodeParts, stop_with_stdin: bool) -> Result<(), Failure> {
         () = stop.any() => tracing::warn!("asked twice: stopping at once"),
     }
     let _ = end_http.send(());
+    // It writes what keys have burned; a second is plenty.
+    if !server.is_finished() {
+        drop(tokio::time::timeout(RUNTIME_STOP, server).await);
+    }
     outcome
 }
 
@@ -174,20 +206,38 @@ async fn lend(
     std::future::pending().await
 }
 
-async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Failure> {
-    let wanted = settings.http_address();
-    let bound = async {
-        let listener = TcpListener::bind(wanted).await?;
-        let address = listener.local_addr()?;
-        Ok::<_, std::io::Error>((listener, address))
-    };
-    bound.await.map_err(|error| {
-        Failure::new(
-            Exit::BadConfig,
-            format!("cannot listen for HTTP on {wanted}: {error}"),
-        )
-        .hint("--http-port takes another port (0 any); --instance N shifts all ports")
-    })
+/// The listeners, and the address at which programs of this machine ask.
+async fn bind(settings: &Settings) -> Result<(Vec<TcpListener>, SocketAddr), Failure> {
+    let mut listeners = Vec::new();
+    let mut port = settings.http_port;
+    let mut here = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    for ip in settings.http_addresses() {
+        let wanted = SocketAddr::from((ip, port));
+        let bound = async {
+            let listener = TcpListener::bind(wanted).await?;
+            let address = listener.local_addr()?;
+            Ok::<_, std::io::Error>((listener, address))
+        };
+        let (listener, address) = bound.await.map_err(|error| {
+            Failure::new(
+                Exit::BadConfig,
+                format!("cannot listen for HTTP on {wanted}: {error}"),
+            )
+            .hint("--http-port takes another port (0 any); --instance N shifts all ports")
+        })?;
+        // Any port is chosen once; the others take the same.
+        port = address.port();
+        if listeners.is_empty() {
+            let ip = match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ip => ip,
+            };
+            here = SocketAddr::from((ip, port));
+        }
+        listeners.push(listener);
+    }
+    Ok((listeners, here))
 }
 
 fn new_token() -> Result<String, Failure> {
@@ -217,6 +267,38 @@ mod tests {
         assert_eq!(genesis.line_ugft(wallet), SOLO_LINE_UGFT);
         assert_eq!(found(&GenesisArgs::default()), genesis);
         assert!(join::stored_ticket(&home, &genesis).is_none());
+    }
+
+    #[test]
+    fn beyond_loopback_a_key_comes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.create().unwrap();
+        let check = |line: &str| {
+            let settings = Settings::new(&crate::cli::parse_up(line), 0).unwrap();
+            check_keys(&settings, &KeyRing::open(&home).unwrap())
+        };
+        check("").unwrap();
+        check("--http-listen ::1").unwrap();
+        for open in ["0.0.0.0", "::", "192.0.2.1"] {
+            let refused = check(&format!("--http-listen {open}")).unwrap_err();
+            assert_eq!(refused.exit, Exit::BadConfig);
+            assert!(refused.hint.unwrap().contains("talkoot key new NAME"));
+        }
+        crate::keys::create(&home, "alice", crate::keys::KeyCaps::default(), 1).unwrap();
+        check("--http-listen 0.0.0.0").unwrap();
+    }
+
+    #[tokio::test]
+    async fn programs_of_this_machine_find_the_port_wherever_it_listens() {
+        for listen in ["127.0.0.1", "0.0.0.0"] {
+            let line = format!("--http-port 0 --http-listen {listen}");
+            let settings = Settings::new(&crate::cli::parse_up(&line), 0).unwrap();
+            let (listeners, here) = bind(&settings).await.unwrap();
+            assert_eq!(listeners.len(), 1);
+            assert!(here.ip().is_loopback(), "{listen}: {here}");
+            assert_eq!(here.port(), listeners[0].local_addr().unwrap().port());
+        }
     }
 
     #[test]

@@ -5,15 +5,15 @@
 //! look for. Route and bill are extra keys on the last chunks: all clients
 //! tried skip unknown keys, and none survives named events.
 
+use super::NodeApi;
+use super::asking::Asking;
 use super::errors::{Dialect, HttpError, body_error};
 use super::openai::{ChatOrder, ChatRequest};
 use super::sse::{self, Encoder, push_data};
-use super::{App, NodeApi};
 use crate::api::{AskDone, AskError, AskEvent, ErrorCode, TokenView};
 use crate::clock;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 /// Answers a chat.
 pub(crate) async fn complete<N: NodeApi>(
-    State(app): State<App<N>>,
+    node: Asking<N>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let order = body
@@ -32,7 +32,7 @@ pub(crate) async fn complete<N: NodeApi>(
         Ok(order) => order,
         Err(error) => return error.into_response(),
     };
-    match begin(&app.node, order).await {
+    match begin(&node, order).await {
         Ok(response) => response,
         Err(error) => HttpError::of_node(&error, Dialect::OpenAi).into_response(),
     }
@@ -61,9 +61,8 @@ async fn begin<N: NodeApi>(node: &N, order: ChatOrder) -> Result<Response, AskEr
         collect(events, head).await?
     };
     if let Ok(value) = HeaderValue::from_str(&job) {
-        let headers = response.headers_mut();
-        headers.insert(HeaderName::from_static("x-talkoot-job"), value.clone());
-        headers.insert(HeaderName::from_static("x-request-id"), value);
+        let name = HeaderName::from_static("x-talkoot-job");
+        response.headers_mut().insert(name, value);
     }
     Ok(response)
 }

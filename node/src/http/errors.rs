@@ -69,7 +69,7 @@ impl HttpError {
             ErrorCode::Timeout if open_ai => "hop_timeout".to_owned(),
             ErrorCode::Starting if open_ai => "loading".to_owned(),
             ErrorCode::Unsupported if open_ai => "unsupported_parameter".to_owned(),
-            code => name(code),
+            code => code.name(),
         };
         let param = match error.code {
             ErrorCode::NotFound if open_ai => Some("model"),
@@ -117,13 +117,6 @@ impl IntoResponse for HttpError {
     }
 }
 
-fn name(code: ErrorCode) -> String {
-    match serde_json::to_value(code) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
-    }
-}
-
 fn status_of(code: ErrorCode) -> (StatusCode, &'static str) {
     match code {
         ErrorCode::InvalidRequest | ErrorCode::Unsupported | ErrorCode::ContextLengthExceeded => {
@@ -133,6 +126,9 @@ fn status_of(code: ErrorCode) -> (StatusCode, &'static str) {
         ErrorCode::InsufficientCredits => (StatusCode::PAYMENT_REQUIRED, "insufficient_credits"),
         ErrorCode::NoRoute | ErrorCode::Busy | ErrorCode::Starting | ErrorCode::NotSigning => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable_error")
+        }
+        ErrorCode::QueueFull | ErrorCode::RateLimitExceeded | ErrorCode::SpendingCapReached => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error")
         }
         ErrorCode::Timeout => (StatusCode::GATEWAY_TIMEOUT, "server_error"),
         ErrorCode::StageFailed | ErrorCode::Cancelled | ErrorCode::Internal => {

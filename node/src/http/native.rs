@@ -1,5 +1,6 @@
 //! `/api/v1`: the shapes of [`crate::api`] as they are.
 
+use super::asking::Asking;
 use super::errors::{Dialect, HttpError, body_error};
 use super::{App, NodeApi, sse};
 use crate::api::quote::QuoteRequest;
@@ -54,14 +55,14 @@ pub(crate) async fn invite<N: NodeApi>(
 /// An answer as a stream of [`AskEvent`]s. A failure before the first event is
 /// a status; later ones are the last event.
 pub(crate) async fn ask<N: NodeApi>(
-    State(app): State<App<N>>,
+    node: Asking<N>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let request = match parse::<AskRequest>(body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let mut events = match app.node.ask(request).await {
+    let mut events = match node.ask(request).await {
         Ok(events) => events,
         Err(error) => return native_error(&error),
     };

@@ -1,6 +1,7 @@
 //! The whole port, over real sockets, with a node made of plain data.
 
-mod fake;
+pub(crate) mod fake;
+mod port;
 
 use super::*;
 use crate::api::quote::QuoteView;
@@ -11,6 +12,7 @@ use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::home::ApiFile;
 use crate::views::LedgerQuestion;
+use axum::extract::connect_info::MockConnectInfo;
 use fake::FakeNode;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -27,15 +29,37 @@ struct Server {
 
 impl Server {
     fn start(node: FakeNode) -> Self {
+        Self::with(node, PortSettings::local(TOKEN))
+    }
+
+    fn with(node: FakeNode, settings: PortSettings) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(
-            listener,
+            vec![listener],
             node.clone(),
-            TOKEN.to_owned(),
+            settings,
             std::future::pending(),
         ));
+        Self {
+            _runtime: runtime,
+            address,
+            node,
+        }
+    }
+
+    /// A server to which every caller seems to be at `peer`.
+    fn seen_from(peer: &str, node: FakeNode, settings: PortSettings) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Arc::new(Shared {
+            node: node.clone(),
+            gate: Gate::new(settings),
+        });
+        let peer = MockConnectInfo(peer.parse::<SocketAddr>().unwrap());
+        runtime.spawn(axum::serve(listener, router(&app).layer(peer)).into_future());
         Self {
             _runtime: runtime,
             address,
@@ -359,7 +383,7 @@ fn a_whole_completion() {
     let server = Server::start(FakeNode::default());
     let (head, body) = server.post("/v1/chat/completions", CHAT);
     assert!(head.starts_with("http/1.1 200"), "{head}");
-    assert!(head.contains("x-request-id: j0b"));
+    assert!(head.contains("x-talkoot-job: j0b") && head.contains("x-request-id: req-"));
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["choices"][0]["message"]["content"], "Hé");

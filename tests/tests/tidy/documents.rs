@@ -8,6 +8,8 @@ const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/API.md",
+    "docs/METRICS.md",
     "docs/PROTOCOL.md",
     "docs/MODELS.md",
 ];

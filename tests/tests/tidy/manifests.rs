@@ -43,6 +43,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("rustls", "talkoot"),
     ("axum", "talkoot"),
     ("clap", "talkoot"),
+    ("prometheus-client", "talkoot"),
 ];
 
 /// What a package's benchmarks measure themselves against.

@@ -2,16 +2,16 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ErrorCode, InviteRequest, InviteView,
-    ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
+    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ErrorCode, InviteRequest,
+    InviteView, ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
     TokenizerView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
 use crate::http::node_api::{Answer, NodeApi};
 use crate::views::LedgerQuestion;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use talkoot_ledger::{Draft, Ledger, Payload, Source};
 use talkoot_protocol::{Founder, Genesis, Keypair, Policy, Verified};
@@ -31,8 +31,10 @@ enum Manner {
 pub(super) struct FakeNode {
     manner: Manner,
     not_ready: bool,
+    hangs: bool,
     stopped: Arc<AtomicBool>,
     cancelled: Arc<AtomicUsize>,
+    request_id: Arc<Mutex<Option<String>>>,
 }
 
 impl FakeNode {
@@ -62,6 +64,19 @@ impl FakeNode {
         }
     }
 
+    /// Does not say how it is.
+    pub(super) fn hanging() -> Self {
+        Self {
+            hangs: true,
+            ..Self::default()
+        }
+    }
+
+    /// The id of the request that asked last.
+    pub(super) fn last_request_id(&self) -> Option<String> {
+        self.request_id.lock().unwrap().clone()
+    }
+
     pub(super) fn was_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
@@ -81,36 +96,18 @@ impl FakeNode {
 
 impl NodeApi for FakeNode {
     async fn status(&self) -> Answer<StatusView> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         let reasons = if self.not_ready {
             vec!["layers 4..8 of demo are served by nobody".to_owned()]
         } else {
             Vec::new()
         };
         Ok(StatusView {
-            schema: 1,
-            version: "0".to_owned(),
-            wallet: "w".to_owned(),
-            peer_id: "p".to_owned(),
-            network: "n".to_owned(),
-            network_id: "i".to_owned(),
             ready: !self.not_ready,
             reasons,
-            peers: 0,
-            serving: Vec::new(),
-            loading: None,
-            instruction_set: "baseline".to_owned(),
-            threads: 1,
-            models: Vec::new(),
-            balance: balance(),
-            chain: chain(),
-            books: BooksView::default(),
-            sync: SyncView::default(),
-            signing: "active".to_owned(),
-            accounting: true,
-            pricing: "flops".to_owned(),
-            addresses: Vec::new(),
-            data_addresses: Vec::new(),
-            uptime_ms: 1,
+            ..status_view()
         })
     }
 
@@ -172,7 +169,11 @@ impl NodeApi for FakeNode {
         })
     }
 
-    async fn ask(&self, _request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+    async fn ask(&self, request: AskRequest) -> Answer<mpsc::Receiver<AskEvent>> {
+        self.request_id
+            .lock()
+            .unwrap()
+            .clone_from(&request.request_id);
         let because = |code| AskError::new(code, "because");
         let (sender, receiver) = mpsc::channel(8);
         let events = match self.manner {
@@ -197,6 +198,36 @@ impl NodeApi for FakeNode {
 
     fn shutdown(&self) {
         self.stopped.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What a ready node says of itself.
+pub(crate) fn status_view() -> StatusView {
+    StatusView {
+        schema: 1,
+        version: "0".to_owned(),
+        wallet: "w".to_owned(),
+        peer_id: "p".to_owned(),
+        network: "n".to_owned(),
+        network_id: "i".to_owned(),
+        ready: true,
+        reasons: Vec::new(),
+        peers: 0,
+        serving: Vec::new(),
+        loading: None,
+        instruction_set: "baseline".to_owned(),
+        threads: 1,
+        models: Vec::new(),
+        balance: balance(),
+        chain: chain(),
+        books: BooksView::default(),
+        sync: SyncView::default(),
+        signing: "active".to_owned(),
+        accounting: true,
+        pricing: "flops".to_owned(),
+        addresses: Vec::new(),
+        data_addresses: Vec::new(),
+        uptime_ms: 1,
     }
 }
 
