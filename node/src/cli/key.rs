@@ -1,4 +1,4 @@
-//! Arguments of `talkoot key`.
+//! Arguments of `talkoot key`: what may be said of a key on the command line.
 
 use super::ReadArgs;
 use clap::{Args, Subcommand};
