@@ -7,13 +7,16 @@
 //! checkpoint are spread over three files.
 
 use crate::config::{ConfigError, ModelConfig, ModelSettings, OneOrMany};
+use crate::constraint::{Constraint, ConstraintError, Constraints};
 use crate::template::{ChatTemplate, TemplateError};
 use crate::tokenizer::{Detokenizer, Tokenizer, TokenizerError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use talkoot_protocol::limits;
 use talkoot_protocol::model::ModelShape;
+use talkoot_protocol::sampling::Grammar;
 
 pub use crate::template::ChatMessage;
 
@@ -296,6 +299,8 @@ pub struct AskerModel {
     config: AskerConfig,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
+    token_bytes: Arc<OnceLock<Vec<Vec<u8>>>>,
+    constraints: Arc<OnceLock<Result<Constraints, ConstraintError>>>,
 }
 
 impl AskerModel {
@@ -331,7 +336,34 @@ impl AskerModel {
             config,
             tokenizer,
             template,
+            token_bytes: Arc::default(),
+            constraints: Arc::default(),
         })
+    }
+
+    /// The bytes that a token stands for in a text; none for special tokens and
+    /// ids without a token. The first call walks the vocabulary.
+    #[must_use]
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        let vocabulary = self.config.model.shape.vocabulary;
+        self.token_bytes
+            .get_or_init(|| self.tokenizer.token_bytes(vocabulary))
+            .get(id as usize)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads a grammar for completions of this model: milliseconds, and at the
+    /// first call up to a second more for a large vocabulary.
+    ///
+    /// # Errors
+    /// [`ConstraintError`] saying what is wrong with it.
+    pub fn read_grammar(&self, grammar: &Grammar) -> Result<Constraint, ConstraintError> {
+        let vocabulary = self.config.model.shape.vocabulary;
+        let made = || Constraints::new(&self.tokenizer, vocabulary, self.stop_ids());
+        match self.constraints.get_or_init(made) {
+            Ok(constraints) => constraints.read(grammar),
+            Err(error) => Err(error.clone()),
+        }
     }
 
     /// Sizes, settings, special tokens and stop ids.

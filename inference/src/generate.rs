@@ -3,6 +3,7 @@
 //! The prompt goes through the shards in chunks, then one row for each token.
 //! Text, stop strings and streams are the caller's.
 
+use crate::constraint::ConstraintError;
 use crate::sampler::{Sampled, Sampler};
 use crate::session::{SessionConfig, SessionId};
 use crate::shard::{Shard, ShardError, StepInput, StepItem, StepOutput, Wanted};
@@ -17,6 +18,9 @@ pub enum GenerateError {
     /// A shard refuses.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// A grammar cannot be followed any further.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// The shards do not follow each other from layer 0 to the last.
     #[error("the shards do not tile the layers: layer {layer} is missing or doubled")]
     Tiling {
@@ -103,7 +107,7 @@ pub fn generate(
     for shard in shards {
         shard.close(options.session);
     }
-    Ok(result?)
+    result
 }
 
 fn check_tiling(shards: &[Shard]) -> Result<(), GenerateError> {
@@ -144,7 +148,7 @@ fn run(
     options: &GenerateOptions,
     sampler: &mut dyn Sampler,
     on_token: &mut dyn FnMut(&Sampled) -> bool,
-) -> Result<Generated, ShardError> {
+) -> Result<Generated, GenerateError> {
     let mut position = 0;
     let mut logits = Vec::new();
     for chunk in prompt.chunks(options.chunk_tokens.max(1)) {
@@ -153,7 +157,7 @@ fn run(
     }
     let mut ids = Vec::new();
     while (ids.len() as u64) < u64::from(options.tokens_max) {
-        let sampled = sampler.sample(position - 1, &logits);
+        let sampled = sampler.sample(position - 1, &logits)?;
         if options.stop_ids.contains(&sampled.id) {
             return Ok(Generated {
                 ids,

@@ -13,6 +13,7 @@ mod arithmetic;
 mod asker;
 mod checkpoint;
 mod config;
+mod constraint;
 mod device;
 mod estimate;
 mod families;
@@ -28,6 +29,7 @@ mod shard;
 mod stop;
 mod stored;
 mod template;
+mod token_bytes;
 mod tokenizer;
 mod weights;
 
@@ -40,13 +42,14 @@ pub use checkpoint::{Checkpoint, CheckpointError, TensorRecord};
 pub use config::{
     ConfigError, ExpertSettings, ModelConfig, ModelSettings, RopeConfig, RopeScaling,
 };
+pub use constraint::{Allowed, Constraint, ConstraintError, Constraints};
 pub use device::DeviceError;
 pub use estimate::{Estimate, EstimateError, LayerBytes};
 pub use generate::{
     Finish, GenerateError, GenerateOptions, Generated, PREFILL_CHUNK_TOKENS, generate,
 };
 pub use progress::{LoadEvent, LoadObserver};
-pub use sampler::{Sampled, Sampler, TokenLogprob, TokenSampler};
+pub use sampler::{Sampled, Sampler, Scored, TokenLogprob, TokenSampler, score};
 pub use session::{SessionConfig, SessionId, session_bytes};
 pub use shard::{Shard, ShardError, ShardOptions, StepInput, StepItem, StepOutput, Wanted};
 pub use stop::StopMatcher;

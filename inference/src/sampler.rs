@@ -3,13 +3,15 @@
 //! The random number of a position is a function of (seed, position), and all
 //! arithmetic is plain IEEE or our own, so a resumed job draws the same tokens
 //! on any machine. Order: bias, repetition penalty, frequency and presence
-//! penalty, then (for a temperature above 0) temperature, top-k, top-p, min-p
-//! and the draw. Log-probabilities are those of the model itself: of the raw
-//! logits, before bias, penalties and temperature.
+//! penalty, what a grammar allows, then (for a temperature above 0)
+//! temperature, top-k, top-p, min-p and the draw. Log-probabilities are those of
+//! the model itself: of the raw logits, before bias, penalties, grammar and
+//! temperature.
 //!
 //! Logits may come from a broken or hostile stage: not-a-number counts as the
 //! least likely, and nothing here panics.
 
+use crate::constraint::{Allowed, Constraint, ConstraintError};
 use crate::kernels::scalar::exp;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +40,16 @@ pub struct Sampled {
 /// Picks tokens for one completion.
 pub trait Sampler {
     /// Picks the token that follows the row at `position`, and remembers it.
-    fn sample(&mut self, position: u32, logits: &[f32]) -> Sampled;
+    ///
+    /// # Errors
+    /// [`ConstraintError`] when a grammar cannot be followed any further.
+    fn sample(&mut self, position: u32, logits: &[f32]) -> Result<Sampled, ConstraintError>;
 
     /// Remembers a token of the completion that was picked elsewhere.
-    fn observe(&mut self, id: u32);
+    ///
+    /// # Errors
+    /// [`ConstraintError`] when it breaks the grammar.
+    fn observe(&mut self, id: u32) -> Result<(), ConstraintError>;
 }
 
 /// The sampler of [`SamplingParams`].
@@ -51,6 +59,7 @@ pub struct TokenSampler {
     seen: BTreeSet<u32>,
     completion_counts: BTreeMap<u32, u32>,
     scores: Vec<f32>,
+    constraint: Option<Constraint>,
 }
 
 impl TokenSampler {
@@ -68,7 +77,14 @@ impl TokenSampler {
             seen,
             completion_counts: BTreeMap::new(),
             scores: Vec::new(),
+            constraint: None,
         }
+    }
+
+    /// The same, for a completion that follows a grammar.
+    #[must_use]
+    pub fn constrained(self, constraint: Option<Constraint>) -> Self {
+        Self { constraint, ..self }
     }
 
     /// Bias and penalties, in place.
@@ -107,7 +123,7 @@ impl TokenSampler {
             .scores
             .iter()
             .zip(0_u32..)
-            .filter(|(score, _)| !score.is_nan())
+            .filter(|(score, _)| **score > f32::NEG_INFINITY)
             .map(|(score, id)| Candidate {
                 id,
                 weight: exp((score - most) / self.params.temperature),
@@ -181,42 +197,76 @@ impl TokenSampler {
 }
 
 impl Sampler for TokenSampler {
-    fn sample(&mut self, position: u32, logits: &[f32]) -> Sampled {
+    fn sample(&mut self, position: u32, logits: &[f32]) -> Result<Sampled, ConstraintError> {
         self.scores.clear();
         self.scores.extend_from_slice(logits);
         self.adjust();
-        let id = if self.params.temperature == 0.0 {
+        let allowed = match &mut self.constraint {
+            Some(constraint) => Some(constraint.allowed()?),
+            None => None,
+        };
+        if let Some(allowed) = &allowed {
+            allowed.keep(&mut self.scores);
+        }
+        let picked = if self.params.temperature == 0.0 {
             greedy(&self.scores)
         } else {
             self.draw(position)
         };
-        self.observe(id);
+        // Where no allowed token has a number, any of them is as good.
+        let breaks = |allowed: &&Allowed| !allowed.contains(picked);
+        let id = allowed
+            .as_ref()
+            .filter(breaks)
+            .map_or(picked, Allowed::first);
+        self.observe(id)?;
         let wanted = usize::from(self.params.top_logprobs);
         let (mut logprob, mut top) = (None, Vec::new());
         if self.params.logprobs || wanted > 0 {
-            let normaliser = log_sum_exp(logits);
-            let of = |id: u32| {
-                logits
-                    .get(id as usize)
-                    .map_or(f32::NEG_INFINITY, |logit| logit - normaliser)
-            };
-            logprob = Some(of(id));
-            top = most_likely(logits, wanted)
-                .into_iter()
-                .map(|id| TokenLogprob {
-                    id,
-                    logprob: of(id),
-                })
-                .collect();
+            let scored = score(logits, id, wanted);
+            (logprob, top) = (Some(scored.logprob), scored.top);
         }
-        Sampled { id, logprob, top }
+        Ok(Sampled { id, logprob, top })
     }
 
-    fn observe(&mut self, id: u32) {
+    fn observe(&mut self, id: u32) -> Result<(), ConstraintError> {
         if self.params.repetition_penalty != 1.0 {
             self.seen.insert(id);
         }
         *self.completion_counts.entry(id).or_default() += 1;
+        self.constraint
+            .as_mut()
+            .map_or(Ok(()), |constraint| constraint.advance(id))
+    }
+}
+
+/// How likely a token is in its place, and which are the most likely there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// The most likely tokens, most likely first.
+    pub top: Vec<TokenLogprob>,
+}
+
+/// Scores a token by the row of logits before it; `wanted` alternatives with it.
+#[must_use]
+pub fn score(logits: &[f32], id: u32, wanted: usize) -> Scored {
+    let normaliser = log_sum_exp(logits);
+    let of = |id: u32| {
+        logits
+            .get(id as usize)
+            .map_or(f32::NEG_INFINITY, |logit| logit - normaliser)
+    };
+    let top = most_likely(logits, wanted).into_iter();
+    Scored {
+        logprob: of(id),
+        top: top
+            .map(|id| TokenLogprob {
+                id,
+                logprob: of(id),
+            })
+            .collect(),
     }
 }
 

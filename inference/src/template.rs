@@ -171,7 +171,7 @@ mod tests {
         let text = |tools: &[Json]| template.render(&messages, tools, &BTreeMap::new(), true);
         assert_eq!(
             text(&tools).unwrap(),
-            "[{\"function\": {\"name\": \"weather\"}, \"type\": \"function\"}][assistant:<weather(Oulu)>][tool:snow=c1]"
+            "[{\"type\": \"function\", \"function\": {\"name\": \"weather\"}}][assistant:<weather(Oulu)>][tool:snow=c1]"
         );
         assert!(text(&[]).unwrap().starts_with("[assistant"));
     }

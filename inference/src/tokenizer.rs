@@ -4,6 +4,7 @@
 //! character, no replacement mark that further bytes would turn into one. Its
 //! pieces together are the decoding of all ids at once.
 
+use crate::token_bytes::token_bytes;
 use std::sync::Arc;
 
 /// What stands for bytes that are no character (yet).
@@ -77,6 +78,13 @@ impl Tokenizer {
     #[must_use]
     pub fn token_of(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The bytes that each id below `vocabulary` stands for in a text; none for
+    /// special tokens and for ids without a token.
+    #[must_use]
+    pub fn token_bytes(&self, vocabulary: u32) -> Vec<Vec<u8>> {
+        token_bytes(&self.inner, vocabulary)
     }
 
     /// A fresh stream.

@@ -292,11 +292,12 @@ fn tokenizer_template_and_stop_ids_come_from_the_metadata() {
         let message = ChatMessage {
             role: "user".to_owned(),
             content: "hi".to_owned(),
+            ..ChatMessage::default()
         };
         let chat = std::slice::from_ref(&message);
         assert_eq!(
-            own.render_chat(chat, true).unwrap(),
-            published.render_chat(chat, true).unwrap()
+            own.render_chat(chat, &[], true).unwrap(),
+            published.render_chat(chat, &[], true).unwrap()
         );
     }
 }

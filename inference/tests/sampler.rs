@@ -25,6 +25,7 @@ fn frequencies(params: &SamplingParams, logits: &[f32], count: u32) -> BTreeMap<
     for position in 0..count {
         let id = TokenSampler::new(params.clone(), &[])
             .sample(position, logits)
+            .unwrap()
             .id;
         *counts.entry(id).or_default() += 1;
     }
@@ -34,9 +35,12 @@ fn frequencies(params: &SamplingParams, logits: &[f32], count: u32) -> BTreeMap<
 #[test]
 fn greedy_takes_the_largest_and_the_lowest_id_of_equals() {
     let mut sampler = TokenSampler::new(SamplingParams::default(), &[]);
-    assert_eq!(sampler.sample(0, &[1.0, 3.0, 3.0, 2.0]).id, 1);
-    assert_eq!(sampler.sample(1, &[f32::NAN, -5.0, f32::NAN]).id, 1);
-    assert_eq!(sampler.sample(2, &[f32::NAN; 4]).id, 0);
+    assert_eq!(sampler.sample(0, &[1.0, 3.0, 3.0, 2.0]).unwrap().id, 1);
+    assert_eq!(
+        sampler.sample(1, &[f32::NAN, -5.0, f32::NAN]).unwrap().id,
+        1
+    );
+    assert_eq!(sampler.sample(2, &[f32::NAN; 4]).unwrap().id, 0);
 }
 
 #[test]
@@ -72,11 +76,12 @@ fn a_draw_depends_on_seed_and_position_alone() {
     let draw = |params: &SamplingParams, position| {
         TokenSampler::new(params.clone(), &[])
             .sample(position, &logits)
+            .unwrap()
             .id
     };
     let mut running = TokenSampler::new(params.clone(), &[]);
     let all: Vec<u32> = (0..40)
-        .map(|position| running.sample(position, &logits).id)
+        .map(|position| running.sample(position, &logits).unwrap().id)
         .collect();
     let alone: Vec<u32> = (0..40).map(|position| draw(&params, position)).collect();
     assert_eq!(all, alone);
@@ -158,7 +163,7 @@ fn penalties_and_bias_change_the_choice() {
     let greedy = |params: SamplingParams, prompt: &[u32]| {
         let mut sampler = TokenSampler::new(params, prompt);
         (0..3)
-            .map(|position| sampler.sample(position, &logits).id)
+            .map(|position| sampler.sample(position, &logits).unwrap().id)
             .collect::<Vec<_>>()
     };
     let plain = SamplingParams::default;
@@ -193,7 +198,7 @@ fn penalties_and_bias_change_the_choice() {
         },
         &[0],
     );
-    assert_eq!(sampler.sample(0, &[-1.0, -1.5]).id, 1);
+    assert_eq!(sampler.sample(0, &[-1.0, -1.5]).unwrap().id, 1);
 }
 
 #[test]
@@ -204,10 +209,13 @@ fn observed_tokens_count_like_drawn_ones() {
     };
     let logits = [2.0, 1.5, 0.0];
     let mut drawn = TokenSampler::new(params.clone(), &[]);
-    drawn.sample(0, &logits);
+    drawn.sample(0, &logits).unwrap();
     let mut resumed = TokenSampler::new(params, &[]);
-    resumed.observe(0);
-    assert_eq!(drawn.sample(1, &logits), resumed.sample(1, &logits));
+    resumed.observe(0).unwrap();
+    assert_eq!(
+        drawn.sample(1, &logits).unwrap(),
+        resumed.sample(1, &logits).unwrap()
+    );
 }
 
 #[test]
@@ -220,7 +228,7 @@ fn log_probabilities_are_those_of_the_raw_logits() {
         ..SamplingParams::default()
     };
     let logits = [1.0, 3.0, 2.0, 0.0];
-    let sampled = TokenSampler::new(params, &[]).sample(0, &logits);
+    let sampled = TokenSampler::new(params, &[]).sample(0, &logits).unwrap();
     assert_eq!(sampled.id, 3);
     let total: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
     let exact = |logit: f64| (logit - total.ln()) as f32;
@@ -228,7 +236,9 @@ fn log_probabilities_are_those_of_the_raw_logits() {
     let ids: Vec<u32> = sampled.top.iter().map(|top| top.id).collect();
     assert_eq!(ids, [1, 2]);
     assert!((sampled.top[0].logprob - exact(3.0)).abs() < 1e-5);
-    let silent = TokenSampler::new(SamplingParams::default(), &[]).sample(0, &logits);
+    let silent = TokenSampler::new(SamplingParams::default(), &[])
+        .sample(0, &logits)
+        .unwrap();
     assert_eq!((silent.logprob, silent.top.len()), (None, 0));
 }
 
@@ -258,7 +268,7 @@ proptest! {
         params.check().unwrap();
         let mut sampler = TokenSampler::new(params, &[0, 1, 1000]);
         for step in 0..3 {
-            let sampled = sampler.sample(position.wrapping_add(step), &logits);
+            let sampled = sampler.sample(position.wrapping_add(step), &logits).unwrap();
             prop_assert!((sampled.id as usize) < logits.len());
             prop_assert!(sampled.top.len() <= 5);
         }

@@ -10,20 +10,21 @@ mod observer;
 mod quote;
 mod tokens;
 
-use crate::api::{AskDone, AskError, AskEvent, AskRequest, ErrorCode, Prompt, StageView};
+use crate::api::{self, AskDone, AskError, AskEvent, AskRequest, ErrorCode, Prompt, StageView};
 use crate::context::NodeContext;
 use crate::core::route::{self, Candidate, RouteError};
 use crate::data::DataPlane;
 use crate::gossip::ControlPlane;
 use crate::jobs::submit::{JobReport, JobRequest, RouteStage, submit};
 use crate::models::{Models, RemoteModel};
-use observer::TextObserver;
+use observer::{TextObserver, Wishes};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use talkoot_inference::{AskerModel, ConstraintError};
 use talkoot_protocol::announce::Served;
-use talkoot_protocol::control::SamplingParams;
+use talkoot_protocol::control::{Grammar, SamplingParams, is_request_id};
 use talkoot_protocol::frame::Finish;
 use talkoot_protocol::{DType, ModelCard, ModelId, Wallet};
 use tokio::sync::{mpsc, watch};
@@ -71,8 +72,13 @@ impl Asker {
         let prepared = self.prepare(&request).await?;
         self.route(prepared.id, &prepared.model.card)?;
         // The observer runs inside the job and must never wait, so the channel
-        // holds a whole answer.
-        let capacity = prepared.completion_tokens_max as usize + 16;
+        // holds a whole answer, and scores of the prompt in frames of any size.
+        let scored = if request.echo {
+            prepared.prompt_ids.len()
+        } else {
+            0
+        };
+        let capacity = prepared.completion_tokens_max as usize + scored + 16;
         let (sender, receiver) = mpsc::channel(capacity);
         let asker = self.clone();
         tokio::spawn(async move { asker.run(prepared, request, sender).await });
@@ -116,14 +122,9 @@ impl Asker {
                 "at least one completion token must be allowed",
             ));
         }
-        if request.grammar.is_some() || request.echo {
-            let message = "grammars and echoed prompts are not offered by this node";
-            return Err(AskError::new(ErrorCode::Unsupported, message));
-        }
         let sampling = sampling_of(request);
-        sampling
-            .check()
-            .map_err(|error| AskError::new(ErrorCode::InvalidRequest, error.to_string()))?;
+        check_wishes(request, &sampling)?;
+        read_grammar(&model.asker, sampling.grammar.as_ref()).await?;
         let stop_ids = if request.ignore_stop_ids {
             Vec::new()
         } else {
@@ -342,7 +343,11 @@ impl Asker {
             let observer = TextObserver::new(
                 prepared_views(prepared, &route),
                 &prepared.model.asker,
-                request,
+                Wishes {
+                    stop: request.stop.clone(),
+                    echo: request.echo.then(|| prepared.prompt_ids.clone()),
+                    has_scores: prepared.sampling.prompt_logprobs,
+                },
                 sender,
             );
             let job = JobRequest {
@@ -353,6 +358,7 @@ impl Asker {
                 sampling: prepared.sampling.clone(),
                 stop_ids: prepared.stop_ids.clone(),
                 hidden_dtype: DType::F32,
+                request_id: request.request_id.clone().unwrap_or_default(),
             };
             let running = submit(
                 self.data.clone(),
@@ -415,6 +421,7 @@ impl Asker {
 }
 
 fn sampling_of(request: &AskRequest) -> SamplingParams {
+    let has_logprobs = request.logprobs || request.top_logprobs > 0;
     SamplingParams {
         temperature: request.temperature,
         top_k: request.top_k,
@@ -425,9 +432,48 @@ fn sampling_of(request: &AskRequest) -> SamplingParams {
         presence_penalty: request.presence_penalty,
         seed: request.seed.unwrap_or_else(crate::clock::now_ms),
         top_logprobs: request.top_logprobs,
-        logprobs: request.logprobs || request.top_logprobs > 0,
+        logprobs: has_logprobs,
         logit_bias: request.logit_bias.clone(),
+        prompt_logprobs: request.echo && has_logprobs,
+        grammar: request.grammar.as_ref().map(|grammar| match grammar {
+            api::Grammar::JsonObject => Grammar::JsonObject,
+            api::Grammar::JsonSchema(text) => Grammar::JsonSchema(text.clone()),
+            api::Grammar::Regex(text) => Grammar::Regex(text.clone()),
+            api::Grammar::Lark(text) => Grammar::Lark(text.clone()),
+        }),
     }
+}
+
+/// What can be judged without the model.
+fn check_wishes(request: &AskRequest, sampling: &SamplingParams) -> Result<(), AskError> {
+    let invalid = |message: String| Err(AskError::new(ErrorCode::InvalidRequest, message));
+    if let Err(error) = sampling.check() {
+        return invalid(error.to_string());
+    }
+    match &request.request_id {
+        Some(id) if !is_request_id(id) => {
+            invalid("a request id has at most 64 characters of A-Za-z0-9._-".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a grammar before anything is paid: the last stage would refuse it too.
+async fn read_grammar(asker: &Arc<AskerModel>, grammar: Option<&Grammar>) -> Result<(), AskError> {
+    let Some(grammar) = grammar.cloned() else {
+        return Ok(());
+    };
+    let asker = Arc::clone(asker);
+    let read = tokio::task::spawn_blocking(move || asker.read_grammar(&grammar)).await;
+    let refused = match read {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(ConstraintError::NoEnd)) => {
+            (ErrorCode::Unsupported, ConstraintError::NoEnd.to_string())
+        }
+        Ok(Err(error)) => (ErrorCode::InvalidRequest, error.to_string()),
+        Err(error) => (ErrorCode::Internal, error.to_string()),
+    };
+    Err(AskError::new(refused.0, refused.1))
 }
 
 /// What the first event of an answer says.

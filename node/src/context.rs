@@ -5,6 +5,7 @@ use crate::books::BooksHandle;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
+use talkoot_inference::AskerModel;
 use talkoot_protocol::announce::Served;
 use talkoot_protocol::{
     ArithmeticId, Genesis, Hash, Keypair, LayerRange, ModelCard, ModelId, NetworkId, Wallet,
@@ -57,6 +58,8 @@ pub struct ServedModel {
     pub card: ModelCard,
     /// Its id.
     pub id: ModelId,
+    /// Its tokenizer, for grammars.
+    pub asker: Arc<AskerModel>,
     /// The layers held.
     pub range: LayerRange,
     /// How they are computed.

@@ -2,8 +2,7 @@
 //!
 //! One stream per stage, opened by the submitter. Messages are not signed (the
 //! link knows both ends); what must convince others later (offer, `Reserve`,
-//! attestation, ack) is a signed object inside. Sampling parameters hold floats:
-//! they are never part of anything signed.
+//! attestation, ack) is a signed object inside.
 
 use crate::announce::check_addresses;
 use crate::codec::{self, DecodeError, bound};
@@ -16,85 +15,7 @@ use crate::model::{DType, LayerRange, ModelId};
 use crate::offer::Offer;
 use bincode::{Decode, Encode};
 
-/// How the last stage picks a token.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct SamplingParams {
-    /// 0 picks the most likely token.
-    pub temperature: f32,
-    /// Keep the k most likely tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keep the smallest set of tokens whose probabilities reach this sum.
-    pub top_p: f32,
-    /// Drop tokens below this part of the most likely one's probability.
-    pub min_p: f32,
-    /// Divides (or multiplies) the logits of tokens seen before; 1 is off.
-    pub repetition_penalty: f32,
-    /// Subtracted once per earlier occurrence in the completion.
-    pub frequency_penalty: f32,
-    /// Subtracted once if the token occurred in the completion.
-    pub presence_penalty: f32,
-    /// The random number of a position is a function of (seed, position).
-    pub seed: u64,
-    /// How many alternatives to report with their log-probabilities.
-    pub top_logprobs: u8,
-    /// Whether to report the chosen token's log-probability.
-    pub logprobs: bool,
-    /// Added to the logits of these tokens before anything else.
-    pub logit_bias: Vec<(u32, f32)>,
-}
-
-impl Default for SamplingParams {
-    fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            seed: 0,
-            top_logprobs: 0,
-            logprobs: false,
-            logit_bias: Vec::new(),
-        }
-    }
-}
-
-impl SamplingParams {
-    /// Bounds on every field; NaN and infinity are out of bounds.
-    ///
-    /// # Errors
-    /// [`DecodeError::OutOfBounds`] naming the field.
-    pub fn check(&self) -> Result<(), DecodeError> {
-        bound((0.0..=100.0).contains(&self.temperature), "temperature")?;
-        bound(self.top_p > 0.0 && self.top_p <= 1.0, "top_p")?;
-        bound((0.0..=1.0).contains(&self.min_p), "min_p")?;
-        bound(
-            (0.01..=100.0).contains(&self.repetition_penalty),
-            "repetition_penalty",
-        )?;
-        bound(
-            (-100.0..=100.0).contains(&self.frequency_penalty),
-            "frequency_penalty",
-        )?;
-        bound(
-            (-100.0..=100.0).contains(&self.presence_penalty),
-            "presence_penalty",
-        )?;
-        bound(
-            usize::from(self.top_logprobs) <= limits::TOP_LOGPROBS_MAX,
-            "top_logprobs",
-        )?;
-        bound(self.logit_bias.len() <= limits::BIAS_MAX, "logit_bias")?;
-        bound(
-            self.logit_bias
-                .iter()
-                .all(|(_, bias)| (-1000.0..=1000.0).contains(bias)),
-            "logit_bias",
-        )
-    }
-}
+pub use crate::sampling::{Grammar, SamplingParams};
 
 /// The order of a job whose stages are all the submitter's own wallet, or of
 /// any job in a network without accounting. It costs nothing and leaves no
@@ -189,6 +110,9 @@ pub struct Open {
     pub prompt_tokens: u32,
     /// Completion tokens at most.
     pub completion_tokens_max: u32,
+    /// What the submitter calls its request, for the logs of all stages: 1 to 64
+    /// of `A-Za-z0-9._-`, or empty.
+    pub request_id: String,
 }
 
 /// What a submitter wants to know before it reserves.
@@ -335,6 +259,16 @@ fn check_tokens(prompt: u32, completion_max: u32) -> Result<(), DecodeError> {
     bound(tokens <= u64::from(limits::CONTEXT_TOKENS_MAX), "tokens")
 }
 
+/// Whether a text may name a request: at most 64 of `A-Za-z0-9._-`. Stages write
+/// it into their logs, so it must not be able to forge a line.
+#[must_use]
+pub fn is_request_id(text: &str) -> bool {
+    text.len() <= limits::REQUEST_ID_BYTES_MAX
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 impl Open {
     fn check(&self) -> Result<(), DecodeError> {
         if let JobOrder::Reserved(bytes) = &self.order {
@@ -354,6 +288,7 @@ impl Open {
         }
         check_addresses(&self.submitter_addresses)?;
         self.sampling.check()?;
+        bound(is_request_id(&self.request_id), "request id")?;
         bound(self.stop_ids.len() <= limits::STOP_IDS_MAX, "stop ids")?;
         check_hidden_dtype(self.hidden_dtype)?;
         check_tokens(self.prompt_tokens, self.completion_tokens_max)?;

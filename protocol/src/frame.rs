@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offset size field
-//!      0    2 kind          (1 prompt, 2 hidden, 3 token, 4 attestation)
+//!      0    2 kind          (1 prompt, 2 hidden, 3 token, 4 attestation, 5 scores)
 //!      2    2 dtype         (0 f32, 1 bf16; 0 where no tensor follows)
 //!      4   32 job
 //!     36    4 epoch
@@ -42,6 +42,8 @@ pub enum FrameKind {
     Token,
     /// A signed attestation, to the submitter.
     Attestation,
+    /// Log-probabilities of prompt tokens ([`ScoresPayload`]), to the submitter.
+    Scores,
 }
 
 impl FrameKind {
@@ -51,6 +53,7 @@ impl FrameKind {
             Self::Hidden => 2,
             Self::Token => 3,
             Self::Attestation => 4,
+            Self::Scores => 5,
         }
     }
 
@@ -60,6 +63,7 @@ impl FrameKind {
             2 => Some(Self::Hidden),
             3 => Some(Self::Token),
             4 => Some(Self::Attestation),
+            5 => Some(Self::Scores),
             _ => None,
         }
     }
@@ -286,6 +290,42 @@ impl TokenPayload {
             payload.top.len() <= limits::TOP_LOGPROBS_MAX,
             "token alternatives",
         )?;
+        Ok(payload)
+    }
+}
+
+/// How likely the model found one token of the prompt.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TokenScore {
+    /// Its ln p, after the tokens before it.
+    pub logprob: f32,
+    /// The most likely tokens in its place, where asked for.
+    pub top: Vec<TokenLogprob>,
+}
+
+/// The payload of a [`FrameKind::Scores`] frame: one score for each of its rows,
+/// the first of which is the token at the frame's position.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct ScoresPayload {
+    /// In the order of the prompt.
+    pub scores: Vec<TokenScore>,
+}
+
+impl ScoresPayload {
+    /// Encodes the payload.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes the payload.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let payload: Self = codec::decode(bytes, limits::SCORES_PAYLOAD_BYTES_MAX)?;
+        let fits = |score: &TokenScore| score.top.len() <= limits::TOP_LOGPROBS_MAX;
+        bound(payload.scores.iter().all(fits), "token alternatives")?;
         Ok(payload)
     }
 }

@@ -29,6 +29,7 @@ pub mod join;
 pub mod limits;
 pub mod model;
 pub mod offer;
+pub mod sampling;
 pub mod sync;
 pub mod ticket;
 pub mod version;

@@ -66,6 +66,10 @@ pub const REASON_BYTES_MAX: usize = 512;
 pub const STOP_IDS_MAX: usize = 64;
 /// Token ids with a bias in one job.
 pub const BIAS_MAX: usize = 1024;
+/// Bytes of a grammar that a completion must follow.
+pub const GRAMMAR_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of what a submitter calls a request.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Alternatives with a log-probability per position.
 pub const TOP_LOGPROBS_MAX: usize = 20;
 
@@ -75,6 +79,8 @@ pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const FRAME_ROWS_MAX: u32 = 1024;
 /// Bytes of the payload of a token frame.
 pub const TOKEN_PAYLOAD_BYTES_MAX: usize = 1024;
+/// Bytes of the payload of a frame of prompt scores.
+pub const SCORES_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 
 /// Bytes of one sync message.
 pub const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -110,4 +116,7 @@ const _: () = assert!(SYNC_ENTRIES_BYTES_MAX + ENTRY_BYTES_MAX < SYNC_BYTES_MAX)
 const _: () = assert!(BLOB_RESPONSE_BYTES_MAX < SYNC_BYTES_MAX);
 const _: () =
     assert!(GENESIS_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 8) < TICKET_BYTES_MAX);
-const _: () = assert!(CONTEXT_TOKENS_MAX as usize * 4 + 64 * 1024 < CONTROL_BYTES_MAX);
+const _: () =
+    assert!(CONTEXT_TOKENS_MAX as usize * 4 + GRAMMAR_BYTES_MAX + 64 * 1024 < CONTROL_BYTES_MAX);
+const _: () =
+    assert!(FRAME_ROWS_MAX as usize * (12 + TOP_LOGPROBS_MAX * 8) + 8 <= SCORES_PAYLOAD_BYTES_MAX);

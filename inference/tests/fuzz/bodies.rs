@@ -58,7 +58,7 @@ fn run(checkpoint: &Checkpoint) {
     drop(checkpoint.blobs());
     if let Ok(asker) = checkpoint.asker() {
         drop(asker.encode("a aa", true));
-        drop(asker.render_chat(&[], true));
+        drop(asker.render_chat(&[], &[], true));
     }
     let range = checkpoint.config().layers();
     let options = ShardOptions {

@@ -41,6 +41,7 @@ impl Asker {
             sampling: SamplingParams::default(),
             stop_ids: Vec::new(),
             hidden_dtype: DType::F32,
+            request_id: String::new(),
         };
         let offers = quote(&self.data, job).await?;
         let me = self.ctx.wallet();

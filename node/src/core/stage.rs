@@ -21,7 +21,9 @@ use crate::core::lockstep::{Lockstep, Progress, progress_at};
 use attest::Attestor;
 use std::collections::VecDeque;
 use talkoot_protocol::control::FailCode;
-use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, StageTime, TokenPayload};
+use talkoot_protocol::frame::{
+    Finish, Frame, FrameHeader, FrameKind, ScoresPayload, StageTime, TokenPayload, TokenScore,
+};
 use talkoot_protocol::{Ack, Attestation, DType, Hash, HashContext, Verified};
 
 #[derive(Debug)]
@@ -267,7 +269,7 @@ impl StageCore {
                     Err(FrameError::Token(token))
                 }
             }
-            FrameKind::Hidden | FrameKind::Attestation => {
+            FrameKind::Hidden | FrameKind::Attestation | FrameKind::Scores => {
                 Ok(WorkInput::Hidden(frame.payload.clone()))
             }
         }
@@ -306,15 +308,20 @@ impl StageCore {
         });
         match (output, self.attestor.is_some()) {
             (Computed::Hidden(bytes), false) => self.send_hidden(work.end, times, bytes),
-            (Computed::Nothing, true) => self.after_prompt(&times, work.end, now_us),
+            (Computed::Read { scores }, true) => {
+                self.send_scores(scores, work.end.saturating_add(1));
+                self.after_prompt(&times, work.end, now_us);
+            }
             (
                 Computed::Token {
+                    scores,
                     token,
                     logprob,
                     top,
                 },
                 true,
             ) => {
+                self.send_scores(scores, work.end);
                 let payload = TokenPayload {
                     token,
                     logprob,
@@ -350,6 +357,19 @@ impl StageCore {
             attestor.prompt_done(end);
         }
         self.attest(now_us);
+    }
+
+    /// Sends the scores of the prompt's tokens before `end`.
+    fn send_scores(&mut self, scores: Vec<TokenScore>, end: u32) {
+        let rows = u32::try_from(scores.len()).unwrap_or(u32::MAX);
+        if rows == 0 {
+            return;
+        }
+        let place = (end.saturating_sub(rows), rows);
+        let payload = ScoresPayload { scores }.to_bytes();
+        let kind = (FrameKind::Scores, DType::F32);
+        let frame = self.frame(kind, place, Vec::new(), payload);
+        self.actions.push_back(StageAction::ToSubmitter(frame));
     }
 
     fn finish_of(&self, token: u32) -> Option<Finish> {

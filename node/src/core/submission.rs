@@ -19,7 +19,7 @@ pub use types::{
 use crate::core::lockstep::{Lockstep, Progress};
 use std::collections::VecDeque;
 use talkoot_protocol::control::FailCode;
-use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, TokenPayload};
+use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, ScoresPayload, TokenPayload};
 use talkoot_protocol::{
     Ack, Attestation, DType, Hash, LayerRange, Signed, Transcript, Verified, limits,
 };
@@ -59,6 +59,8 @@ pub struct SubmissionCore {
     stages: Vec<StageState>,
     lockstep: Lockstep,
     sent_prompt: u32,
+    /// Prompt tokens whose scores are here; the first has none.
+    scored: u32,
     received: u32,
     transcript: Transcript,
     transcript_prompt: u32,
@@ -84,6 +86,7 @@ impl SubmissionCore {
             stages: vec![StageState::Asked; setup.shape.count()],
             lockstep: Lockstep::from_policy(&setup.shape.policy),
             sent_prompt: 0,
+            scored: 1,
             received: 0,
             transcript: Transcript::new(setup.shape.job),
             transcript_prompt: 0,
@@ -136,6 +139,9 @@ impl SubmissionCore {
         let (times, bytes_max) = match header.kind {
             FrameKind::Token => (shape.count(), 1024),
             FrameKind::Attestation => (0, limits::ATTESTATION_BYTES_MAX),
+            FrameKind::Scores if self.setup.scores.is_some() => {
+                (0, limits::SCORES_PAYLOAD_BYTES_MAX)
+            }
             kind => return Err(format!("a {kind:?} frame to the submitter")),
         };
         if usize::from(header.times) != times || header.length as usize > bytes_max {
@@ -177,6 +183,7 @@ impl SubmissionCore {
         match event {
             SubmissionEvent::Opened(stage) => self.on_opened(stage, now_us),
             SubmissionEvent::Token(frame) => self.on_token(&frame, now_us),
+            SubmissionEvent::Scores(frame) => self.on_scores(&frame, now_us),
             SubmissionEvent::Attestation(attestation) => {
                 self.on_attestation(*attestation, now_us);
             }
@@ -290,6 +297,46 @@ impl SubmissionCore {
         }
     }
 
+    fn on_scores(&mut self, frame: &Frame, now_us: u64) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let last = self.setup.shape.count().saturating_sub(1);
+        match self.read_scores(frame) {
+            Ok(payload) => {
+                self.last_event_us = now_us;
+                self.scored = self.scored.saturating_add(frame.header.rows);
+                self.actions
+                    .push_back(SubmissionAction::ObserveScores(payload.scores));
+            }
+            Err(reason) => self.fail(last, FailCode::Protocol, reason, now_us),
+        }
+    }
+
+    /// Scores come in order, without gaps, of tokens whose predecessor was sent.
+    fn read_scores(&self, frame: &Frame) -> Result<ScoresPayload, String> {
+        let (position, rows) = (frame.header.position, frame.header.rows);
+        let end = position.saturating_add(rows);
+        let sent = self.sent_prompt.saturating_add(1);
+        if position != self.scored || end > sent.min(self.setup.shape.prompt_tokens) {
+            return Err(format!(
+                "scores of {rows} tokens at position {position} where {} comes next",
+                self.scored
+            ));
+        }
+        let payload = ScoresPayload::decode(&frame.payload).map_err(|error| error.to_string())?;
+        let vocabulary = self.setup.shape.vocabulary;
+        let wanted = usize::from(self.setup.scores.unwrap_or(0));
+        let fits = payload.scores.iter().all(|score| {
+            score.top.len() <= wanted && score.top.iter().all(|top| top.token < vocabulary)
+        });
+        if payload.scores.len() == rows as usize && fits {
+            Ok(payload)
+        } else {
+            Err("scores of another shape than was asked for".to_owned())
+        }
+    }
+
     fn on_token(&mut self, frame: &Frame, now_us: u64) {
         if self.phase != Phase::Running {
             return;
@@ -333,6 +380,9 @@ impl SubmissionCore {
                 "a token at position {} where {expected} comes next",
                 frame.header.position
             ));
+        }
+        if self.setup.scores.is_some() && self.scored < shape.prompt_tokens {
+            return Err("a token before the scores of the prompt".to_owned());
         }
         let payload = TokenPayload::decode(&frame.payload).map_err(|error| error.to_string())?;
         if payload.token >= shape.vocabulary {

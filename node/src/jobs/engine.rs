@@ -8,6 +8,7 @@ pub mod shard;
 pub use shard::ShardEngine;
 
 use crate::core::stage::{Computed, Work};
+use talkoot_inference::Constraint;
 use talkoot_protocol::control::SamplingParams;
 use talkoot_protocol::{DType, LayerRange};
 
@@ -20,9 +21,19 @@ pub struct SessionSpec {
     pub tokens_max: u32,
     /// Number format between stages.
     pub hidden_dtype: DType,
-    /// How tokens are picked, and the prompt for penalties; only where the last
-    /// layer is.
-    pub sampling: Option<(SamplingParams, Vec<u32>)>,
+    /// How tokens are picked; only where the last layer is.
+    pub picking: Option<Picking>,
+}
+
+/// How the last stage picks tokens.
+#[derive(Debug, Clone)]
+pub struct Picking {
+    /// The submitter's wishes.
+    pub params: SamplingParams,
+    /// The prompt, for penalties and scores.
+    pub prompt_ids: Vec<u32>,
+    /// The grammar of the wishes, read.
+    pub constraint: Option<Constraint>,
 }
 
 /// Why an engine refuses or fails.

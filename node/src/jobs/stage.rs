@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use talkoot_protocol::control::{ControlMessage, FailCode};
 use talkoot_protocol::{LayerRange, ModelId, Wallet, limits};
+use tracing::Instrument;
 
 /// How long a submitter may keep a control stream without a job.
 const IDLE: Duration = Duration::from_secs(60);
@@ -113,7 +114,8 @@ async fn converse(
                 Ok(run) => {
                     control.push(control_bytes(&ControlMessage::Opened));
                     host.running.fetch_add(1, Ordering::AcqRel);
-                    run.drive(&mut reader, control).await;
+                    let span = run.span();
+                    run.drive(&mut reader, control).instrument(span).await;
                     host.running.fetch_sub(1, Ordering::AcqRel);
                     return Ok(());
                 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use talkoot_ledger::kinds::Reserve;
 use talkoot_protocol::control::{
-    ControlMessage, FreeJob, JobOrder, OfferRequest, Open, StageAddress,
+    ControlMessage, FreeJob, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
 };
 use talkoot_protocol::{Offer, Signed, Verified, limits};
 use tokio::sync::{oneshot, watch};
@@ -359,7 +359,10 @@ fn open_message(
         index: u16::try_from(index).unwrap_or(u16::MAX),
         submitter_addresses: text(&host.addresses()),
         hidden_dtype: request.hidden_dtype,
-        sampling: request.sampling.clone(),
+        sampling: SamplingParams {
+            grammar: request.sampling.grammar.clone().filter(|_| is_last),
+            ..request.sampling.clone()
+        },
         prompt_ids: if is_last {
             request.prompt_ids.clone()
         } else {
@@ -368,5 +371,6 @@ fn open_message(
         stop_ids: request.stop_ids.clone(),
         prompt_tokens: prompt_tokens(request),
         completion_tokens_max: request.completion_tokens_max,
+        request_id: request.request_id.clone(),
     }))
 }

@@ -301,7 +301,7 @@ impl<E: Engine> Thread<E> {
             } => {
                 // Memory that was just given back counts.
                 self.close_sessions();
-                if spec.range.is_first() && spec.sampling.is_some() {
+                if spec.range.is_first() && spec.picking.is_some() {
                     self.gather.expect(session);
                 }
                 let opened = self.engine.open(session, spec).map_err(Into::into);

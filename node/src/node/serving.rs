@@ -215,6 +215,7 @@ async fn serve(
     node.0.ctx.served.insert(ServedModel {
         id: model.id,
         card: model.card,
+        asker: model.asker,
         range,
         arithmetic,
         shard_bytes,

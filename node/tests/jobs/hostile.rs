@@ -188,6 +188,7 @@ impl Rogue {
             stop_ids: Vec::new(),
             prompt_tokens: PROMPT,
             completion_tokens_max: 100,
+            request_id: String::new(),
         }))
     }
 

@@ -17,6 +17,7 @@ use talkoot::jobs::worker::WorkerHandle;
 use talkoot_inference::kernels::PackedFormat;
 use talkoot_inference::{Checkpoint, Shard, ShardOptions};
 use talkoot_protocol::control::SamplingParams;
+use talkoot_protocol::frame::TokenScore;
 use talkoot_protocol::{
     DType, Founder, Genesis, JobId, Keypair, LayerRange, ModelCard, Policy, Wallet,
 };
@@ -178,6 +179,7 @@ impl Plan {
         .unwrap();
         ServedModel {
             card: card.clone(),
+            asker: Arc::new(checkpoint.asker().unwrap()),
             id: card.id(),
             range,
             arithmetic,
@@ -242,6 +244,7 @@ impl Network {
             sampling: SamplingParams::default(),
             stop_ids: Vec::new(),
             hidden_dtype: DType::F32,
+            request_id: "test-1".to_owned(),
         }
     }
 }
@@ -252,6 +255,7 @@ pub(crate) struct Seen {
     pub(crate) job: Option<JobId>,
     pub(crate) held_ugft: u128,
     pub(crate) tokens: Vec<TokenEvent>,
+    pub(crate) scores: Vec<TokenScore>,
 }
 
 impl Seen {
@@ -280,6 +284,12 @@ impl JobObserver for Recorder {
         let mut seen = self.seen.lock().unwrap();
         seen.job = Some(job);
         seen.held_ugft = held_ugft;
+    }
+
+    fn scores(&mut self, scores: &[TokenScore]) {
+        let mut seen = self.seen.lock().unwrap();
+        assert!(seen.tokens.is_empty(), "scores come before tokens");
+        seen.scores.extend_from_slice(scores);
     }
 
     fn token(&mut self, event: &TokenEvent) -> ControlFlow<()> {

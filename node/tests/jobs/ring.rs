@@ -9,8 +9,11 @@ use talkoot::api::{AskError, ErrorCode};
 use talkoot::core::job::Deadlines;
 use talkoot::jobs::submit::{JobReport, JobRequest, submit};
 use talkoot_inference::kernels::PackedFormat;
-use talkoot_inference::{Checkpoint, GenerateOptions, Shard, ShardOptions, TokenSampler, generate};
-use talkoot_protocol::control::SamplingParams;
+use talkoot_inference::{
+    Checkpoint, GenerateOptions, SessionConfig, SessionId, Shard, ShardOptions, StepInput,
+    StepItem, StepOutput, TokenSampler, Wanted, generate, score,
+};
+use talkoot_protocol::control::{Grammar, SamplingParams};
 use talkoot_protocol::frame::Finish;
 use talkoot_protocol::{DType, JobId, Wallet};
 use tokio::sync::watch;
@@ -156,6 +159,80 @@ async fn sampling_penalties_and_bf16_are_the_same_through_a_ring() {
     assert_eq!(seen.ids(), expected);
     assert!(seen.tokens.iter().all(|event| event.logprob.is_some()));
     assert!(seen.tokens.iter().all(|event| event.top.len() == 2));
+}
+
+#[tokio::test]
+async fn a_ring_scores_a_prompt_as_one_process_does() {
+    let network = Plan::new(Carrier::Memory, &FOUR).build();
+    let ids = prompt(150);
+    let mut request = network.request(&ids, 3);
+    request.sampling.prompt_logprobs = true;
+    request.sampling.top_logprobs = 2;
+    let (report, seen) = run(&network, request, usize::MAX).await;
+    report.unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.scores.len(), ids.len() - 1);
+
+    let range = ranges(&[0, 5])[0];
+    let mut shard = Shard::load(&checkpoint(), range, &ShardOptions::default()).unwrap();
+    let config = SessionConfig {
+        range,
+        capacity_tokens: 150,
+        hidden_dtype: DType::F32,
+    };
+    shard.open(SessionId(1), config).unwrap();
+    let item = StepItem {
+        session: SessionId(1),
+        position: 0,
+        input: StepInput::Tokens(&ids),
+        wanted: Wanted::AllLogits,
+    };
+    let Some(StepOutput::Logits(logits)) = shard.step(&[item]).unwrap().pop() else {
+        panic!("logits were asked for");
+    };
+    let vocabulary = network.card.shape.vocabulary as usize;
+    for ((row, &id), seen) in logits.chunks(vocabulary).zip(&ids[1..]).zip(&seen.scores) {
+        let alone = score(row, id, 2);
+        assert_eq!(seen.logprob.to_bits(), alone.logprob.to_bits());
+        let tops = seen
+            .top
+            .iter()
+            .map(|top| (top.token, top.logprob.to_bits()));
+        let expected = alone.top.iter().map(|top| (top.id, top.logprob.to_bits()));
+        assert!(tops.eq(expected));
+    }
+}
+
+#[tokio::test]
+async fn the_last_stage_follows_a_grammar_or_refuses_it() {
+    let network = Plan::new(Carrier::Memory, &FOUR).build();
+    let stop_ids = checkpoint().asker().unwrap().stop_ids().to_vec();
+    let asker = checkpoint().asker().unwrap();
+    let request = |schema: &str, seed| {
+        let mut request = network.request(&prompt(12), 200);
+        request.stop_ids.clone_from(&stop_ids);
+        request.sampling.temperature = 1.5;
+        request.sampling.seed = seed;
+        request.sampling.grammar = Some(Grammar::JsonSchema(schema.to_owned()));
+        request
+    };
+    let schema = r#"{"type": "object", "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"], "additionalProperties": false}"#;
+    for seed in 0..3 {
+        let (report, seen) = run(&network, request(schema, seed), usize::MAX).await;
+        assert_eq!(report.unwrap().finish, Finish::Stop);
+        let ids = seen.lock().unwrap().ids();
+        let bytes: Vec<u8> = ids
+            .iter()
+            .flat_map(|id| asker.token_bytes(*id).to_vec())
+            .collect();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert!(value["ok"].is_boolean(), "{value}");
+    }
+    let (refused, seen) = run(&network, request("{\"type\": 7}", 0), usize::MAX).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.message.contains("grammar"), "{refused}");
+    assert!(seen.lock().unwrap().tokens.is_empty());
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ async fn offers_and_reservations_are_refused() {
         stop_ids: Vec::new(),
         prompt_tokens: 4,
         completion_tokens_max: 4,
+        request_id: String::new(),
     };
     for message in [
         ControlMessage::OfferRequest(request),

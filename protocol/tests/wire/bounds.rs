@@ -5,9 +5,11 @@ use crate::samples::{self, announcement, frame, presence, ticket};
 use talkoot_protocol::announce::{Presence, PresenceResponse};
 use talkoot_protocol::blob::{BlobRequest, BlobResponse};
 use talkoot_protocol::control::{
-    ControlMessage, FailCode, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
+    ControlMessage, FailCode, Grammar, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
 };
-use talkoot_protocol::frame::{FrameHeader, FrameKind, TokenLogprob, TokenPayload};
+use talkoot_protocol::frame::{
+    FrameHeader, FrameKind, ScoresPayload, TokenLogprob, TokenPayload, TokenScore,
+};
 use talkoot_protocol::genesis::{Founder, Genesis, Policy};
 use talkoot_protocol::{
     DType, DecodeError, Hash, LayerRange, ModelCard, Offer, Signable, Verified, codec, limits,
@@ -82,7 +84,7 @@ fn sixty_four_offers_fit_one_entry() {
 
 #[test]
 fn sampling() {
-    let breaks: [Break<SamplingParams>; 20] = [
+    let breaks: [Break<SamplingParams>; 22] = [
         (|s| s.temperature = f32::NAN, "temperature"),
         (|s| s.temperature = f32::INFINITY, "temperature"),
         (|s| s.temperature = -0.1, "temperature"),
@@ -106,6 +108,14 @@ fn sampling() {
         (|s| s.logit_bias = vec![(0, f32::NAN)], "logit_bias"),
         (|s| s.logit_bias = vec![(0, f32::INFINITY)], "logit_bias"),
         (|s| s.logit_bias = vec![(0, -1000.1)], "logit_bias"),
+        (
+            |s| s.grammar = Some(Grammar::JsonSchema(" ".repeat(65_537))),
+            "grammar",
+        ),
+        (
+            |s| s.grammar = Some(Grammar::Lark(" ".repeat(65_537))),
+            "grammar",
+        ),
     ];
     all_broken(&SamplingParams::default(), &breaks, SamplingParams::check);
 }
@@ -117,7 +127,7 @@ fn check_open(open: &Open) -> Result<(), DecodeError> {
 
 #[test]
 fn opens() {
-    let breaks: [Break<Open>; 18] = [
+    let breaks: [Break<Open>; 20] = [
         (
             |o| o.order = JobOrder::Reserved(vec![0; limits::ENTRY_BYTES_MAX + 1]),
             "order",
@@ -154,6 +164,8 @@ fn opens() {
         (|o| o.completion_tokens_max = (1 << 18) - 2, "tokens"),
         (|o| o.completion_tokens_max = u32::MAX, "tokens"),
         (|o| o.prompt_ids = vec![0; 4], "prompt ids"),
+        (|o| o.request_id = "x".repeat(65), "request id"),
+        (|o| o.request_id = "a\nb".to_owned(), "request id"),
     ];
     let valid = open(JobOrder::Reserved(Vec::new()));
     all_broken(&valid, &breaks, check_open);
@@ -172,6 +184,9 @@ fn the_largest_open_fits_a_control_message() {
         .collect();
     largest.submitter_addresses = addresses;
     largest.sampling.logit_bias = vec![(1, 1.0); limits::BIAS_MAX];
+    let text = "x".repeat(limits::GRAMMAR_BYTES_MAX);
+    largest.sampling.grammar = Some(Grammar::Regex(text));
+    largest.request_id = "r".repeat(limits::REQUEST_ID_BYTES_MAX);
     largest.stop_ids = vec![2; limits::STOP_IDS_MAX];
     largest.prompt_tokens = limits::CONTEXT_TOKENS_MAX;
     largest.prompt_ids = vec![3; largest.prompt_tokens as usize];
@@ -423,7 +438,7 @@ fn frames() {
     all_broken(&header, &breaks, |header| decode(&header.to_bytes()));
     for (offset, value, field) in [
         (0, 0, "frame kind"),
-        (0, 5, "frame kind"),
+        (0, 6, "frame kind"),
         (2, 2, "frame dtype"),
         (50, 1, "frame reserved bytes"),
         (51, 1, "frame reserved bytes"),
@@ -454,6 +469,20 @@ fn token_payloads_and_blobs() {
     };
     assert!(TokenPayload::decode(&payload(20).to_bytes()).is_ok());
     assert!(TokenPayload::decode(&payload(21).to_bytes()).is_err());
+    let scores = |rows, count| ScoresPayload {
+        scores: vec![
+            TokenScore {
+                logprob: -1.0,
+                top: payload(count).top,
+            };
+            rows
+        ],
+    };
+    let most = limits::FRAME_ROWS_MAX as usize;
+    assert!(ScoresPayload::decode(&scores(most, 20).to_bytes()).is_ok());
+    assert!(ScoresPayload::decode(&scores(1, 21).to_bytes()).is_err());
+    let beyond = limits::SCORES_PAYLOAD_BYTES_MAX / 12;
+    assert!(ScoresPayload::decode(&scores(beyond + 1, 0).to_bytes()).is_err());
     let request = BlobRequest {
         hash: Hash::ZERO,
         offset: limits::BLOB_BYTES_MAX,

@@ -1,6 +1,6 @@
 //! Fixed keys, ids and objects that the samples and the tests share.
 
-use talkoot_protocol::control::{FreeJob, JobOrder, Open, SamplingParams, StageAddress};
+use talkoot_protocol::control::{FreeJob, Grammar, JobOrder, Open, SamplingParams, StageAddress};
 use talkoot_protocol::genesis::{Founder, Genesis, Policy};
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, DType, Hash, HashContext, JobId, Keypair, LayerRange,
@@ -162,11 +162,13 @@ pub(crate) fn open(order: JobOrder) -> Open {
             top_logprobs: 2,
             logprobs: true,
             logit_bias: vec![(5, -1.5)],
+            grammar: Some(Grammar::JsonSchema("{}".to_owned())),
             ..SamplingParams::default()
         },
         prompt_ids: vec![1, 2, 3],
         stop_ids: vec![2],
         prompt_tokens: 3,
         completion_tokens_max: 64,
+        request_id: "req-1".to_owned(),
     }
 }

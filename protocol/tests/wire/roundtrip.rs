@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use talkoot_protocol::announce::{Announcement, Presence};
 use talkoot_protocol::blob::{self, BlobAssembly, BlobError, BlobRequest, BlobResponse};
 use talkoot_protocol::control::ControlMessage;
-use talkoot_protocol::frame::TokenPayload;
+use talkoot_protocol::frame::{ScoresPayload, TokenPayload};
 use talkoot_protocol::{Hash, LayerRange, Verified, Wallet, limits, ticket};
 
 #[test]
@@ -126,6 +126,11 @@ proptest! {
     #[test]
     fn token_payloads(payload in strategies::token_payload()) {
         prop_assert_eq!(TokenPayload::decode(&payload.to_bytes()), Ok(payload));
+    }
+
+    #[test]
+    fn scores_payloads(payload in strategies::scores_payload()) {
+        prop_assert_eq!(ScoresPayload::decode(&payload.to_bytes()), Ok(payload));
     }
 
     #[test]

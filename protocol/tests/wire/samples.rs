@@ -15,7 +15,8 @@ use talkoot_protocol::control::{
     ControlMessage, FailCode, FreeJob, JobOrder, OfferRequest, StageReport,
 };
 use talkoot_protocol::frame::{
-    Finish, Frame, FrameHeader, FrameKind, HEADER_BYTES, StageTime, TokenLogprob, TokenPayload,
+    Finish, Frame, FrameHeader, FrameKind, HEADER_BYTES, ScoresPayload, StageTime, TokenLogprob,
+    TokenPayload, TokenScore,
 };
 use talkoot_protocol::join::{JoinRequest, JoinResponse};
 use talkoot_protocol::sync::{
@@ -110,7 +111,7 @@ pub(crate) fn ticket() -> Verified<Ticket> {
 
 pub(crate) fn frame(kind: FrameKind, dtype: DType, rows: u32, payload: Vec<u8>) -> Frame {
     let times = match kind {
-        FrameKind::Prompt | FrameKind::Attestation => Vec::new(),
+        FrameKind::Prompt | FrameKind::Attestation | FrameKind::Scores => Vec::new(),
         FrameKind::Hidden | FrameKind::Token => vec![StageTime {
             compute_us: 900,
             stay_us: 1000,
@@ -129,6 +130,13 @@ pub(crate) fn frame(kind: FrameKind, dtype: DType, rows: u32, payload: Vec<u8>) 
         },
         times,
         payload,
+    }
+}
+
+fn scores_payload() -> ScoresPayload {
+    let score = |top| TokenScore { logprob: -0.5, top };
+    ScoresPayload {
+        scores: vec![score(token_payload().top), score(Vec::new())],
     }
 }
 
@@ -288,6 +296,15 @@ fn data_samples() -> Vec<Sample> {
                 attestation().to_bytes(),
             ),
         ),
+        (
+            "frame_scores",
+            frame(
+                FrameKind::Scores,
+                DType::F32,
+                2,
+                scores_payload().to_bytes(),
+            ),
+        ),
     ];
     let mut samples: Vec<Sample> = frames
         .map(|(name, frame)| sample(name, frame.to_bytes(), recode_frame))
@@ -305,6 +322,9 @@ fn data_samples() -> Vec<Sample> {
     samples.extend([
         sample("token_payload", token_payload().to_bytes(), |bytes| {
             TokenPayload::decode(bytes).map(|payload| payload.to_bytes())
+        }),
+        sample("scores_payload", scores_payload().to_bytes(), |bytes| {
+            ScoresPayload::decode(bytes).map(|payload| payload.to_bytes())
         }),
         sample("blob_request", request.to_bytes(), |bytes| {
             BlobRequest::decode(bytes).map(|request| request.to_bytes())

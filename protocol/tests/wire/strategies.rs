@@ -5,11 +5,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use talkoot_protocol::announce::{Presence, Served};
 use talkoot_protocol::control::{
-    ControlMessage, FailCode, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
+    ControlMessage, FailCode, Grammar, JobOrder, OfferRequest, Open, SamplingParams, StageAddress,
     StageReport,
 };
 use talkoot_protocol::frame::{
-    Finish, Frame, FrameHeader, FrameKind, StageTime, TokenLogprob, TokenPayload,
+    Finish, Frame, FrameHeader, FrameKind, ScoresPayload, StageTime, TokenLogprob, TokenPayload,
+    TokenScore,
 };
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, DType, Hash, JobId, LayerRange, ModelId, Offer, Signed,
@@ -159,10 +160,17 @@ fn sampling() -> impl Strategy<Value = SamplingParams> {
         0.001_f32..=1.0,
         0.0_f32..=1.0,
     );
-    let report = (any::<u64>(), 0_u8..=20, any::<bool>());
+    let report = (any::<u64>(), 0_u8..=20, any::<bool>(), any::<bool>());
     let bias = vec((any::<u32>(), -1000.0_f32..=1000.0), 0..=32);
-    (cuts, penalties, report, bias).prop_map(|(cuts, penalties, report, logit_bias)| {
-        SamplingParams {
+    let fields = (
+        cuts,
+        penalties,
+        report,
+        bias,
+        proptest::option::of(grammar()),
+    );
+    fields.prop_map(
+        |(cuts, penalties, report, logit_bias, grammar)| SamplingParams {
             temperature: cuts.0,
             top_k: cuts.1,
             top_p: cuts.2,
@@ -174,8 +182,19 @@ fn sampling() -> impl Strategy<Value = SamplingParams> {
             top_logprobs: report.1,
             logprobs: report.2,
             logit_bias,
-        }
-    })
+            prompt_logprobs: report.3,
+            grammar,
+        },
+    )
+}
+
+fn grammar() -> impl Strategy<Value = Grammar> {
+    prop_oneof![
+        Just(Grammar::JsonObject),
+        "\\PC{0,100}".prop_map(Grammar::JsonSchema),
+        "\\PC{0,100}".prop_map(Grammar::Regex),
+        "\\PC{0,100}".prop_map(Grammar::Lark),
+    ]
 }
 
 fn hidden_dtype() -> impl Strategy<Value = DType> {
@@ -233,6 +252,7 @@ fn open() -> impl Strategy<Value = Open> {
                 prompt_ids: tokens,
                 stop_ids: stops,
                 completion_tokens_max: 64,
+                request_id: format!("r-{epoch}"),
             },
         )
 }
@@ -294,6 +314,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         Just(FrameKind::Hidden),
         Just(FrameKind::Token),
         Just(FrameKind::Attestation),
+        Just(FrameKind::Scores),
     ];
     let place = (any::<u32>(), 0..=(1_u32 << 18) - 1024, 1_u32..=1024);
     let times = vec(any::<(u32, u32)>(), 0..=64);
@@ -327,6 +348,12 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
                 payload,
             },
         )
+}
+
+pub(crate) fn scores_payload() -> impl Strategy<Value = ScoresPayload> {
+    let score = (-100.0_f32..=0.0, token_payload())
+        .prop_map(|(logprob, TokenPayload { top, .. })| TokenScore { logprob, top });
+    vec(score, 0..=8).prop_map(|scores| ScoresPayload { scores })
 }
 
 pub(crate) fn token_payload() -> impl Strategy<Value = TokenPayload> {

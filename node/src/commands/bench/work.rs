@@ -211,7 +211,10 @@ impl Work {
         timed.choice(|| {
             for (rows, output) in rows.iter_mut().zip(&outputs) {
                 if let StepOutput::Logits(logits) = output {
-                    rows.choose(sampler.sample(position, logits).id);
+                    // Without a grammar a sampler picks always.
+                    if let Ok(sampled) = sampler.sample(position, logits) {
+                        rows.choose(sampled.id);
+                    }
                 }
             }
         });

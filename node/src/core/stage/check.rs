@@ -173,7 +173,9 @@ fn check_format(shape: &JobShape, index: usize, header: &FrameHeader) -> Result<
     let expected = match header.kind {
         FrameKind::Prompt => rows.saturating_mul(4),
         FrameKind::Hidden => rows.saturating_mul(shape.row_bytes()),
-        FrameKind::Token | FrameKind::Attestation => u64::from(header.length.min(TOKEN_BYTES_MAX)),
+        FrameKind::Token | FrameKind::Attestation | FrameKind::Scores => {
+            u64::from(header.length.min(TOKEN_BYTES_MAX))
+        }
     };
     if u64::from(header.length) == expected {
         Ok(())

@@ -118,6 +118,7 @@ fn computed(core: &mut StageCore, output: Computed) {
 
 fn token(token: u32) -> Computed {
     Computed::Token {
+        scores: Vec::new(),
         token,
         logprob: None,
         top: Vec::new(),
@@ -141,7 +142,7 @@ fn a_repeated_frame_has_no_effect_and_a_gap_is_a_fault() {
     actions(&mut stage);
     stage.handle(StageEvent::Frame(Source::Previous, hidden(&shape, 0, 8)), 1);
     assert_eq!(actions(&mut stage).len(), 1);
-    computed(&mut stage, Computed::Nothing);
+    computed(&mut stage, Computed::Read { scores: Vec::new() });
     let before = stage.received;
     actions(&mut stage);
     stage.handle(StageEvent::Frame(Source::Previous, hidden(&shape, 0, 8)), 2);

@@ -3,7 +3,7 @@
 use super::{FrameError, Source};
 use crate::core::job::{Deadlines, JobShape};
 use talkoot_protocol::control::ControlMessage;
-use talkoot_protocol::frame::{Frame, TokenLogprob};
+use talkoot_protocol::frame::{Frame, TokenLogprob, TokenScore};
 use talkoot_protocol::{
     Ack, ArithmeticId, Attestation, Hash, Keypair, NetworkId, Signed, Verified,
 };
@@ -59,9 +59,14 @@ pub enum Computed {
     /// Hidden states for the next stage.
     Hidden(Vec<u8>),
     /// The last stage read a part of the prompt.
-    Nothing,
+    Read {
+        /// Scores of the prompt's tokens after each of the rows, where asked for.
+        scores: Vec<TokenScore>,
+    },
     /// A picked token.
     Token {
+        /// Scores of the prompt's tokens after each row but the last, likewise.
+        scores: Vec<TokenScore>,
         /// The token.
         token: u32,
         /// Its ln p, where asked for.

@@ -11,6 +11,7 @@ use crate::core::stage::{
     Computed, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup, Work,
 };
 use talkoot_protocol::control::ControlMessage;
+use talkoot_protocol::frame::{TokenLogprob, TokenScore};
 use talkoot_protocol::{ArithmeticId, JobId, Keypair, NetworkId, Policy};
 
 const NETWORK: NetworkId = NetworkId(Hash::ZERO);
@@ -63,6 +64,10 @@ struct World {
     replies: VecDeque<(usize, ControlMessage)>,
     now_us: u64,
     observed: Vec<u32>,
+    /// Whether the prompt's scores are asked for.
+    is_scored: bool,
+    withholds_scores: bool,
+    scores: Vec<f32>,
     stop_after: usize,
     loses_acks: bool,
     acks: Vec<Ack>,
@@ -100,10 +105,12 @@ impl World {
                 ..Policy::default()
             },
         };
+        let is_scored = seed.is_multiple_of(2);
         let prompt_ids: Vec<u32> = (0..shape.prompt_tokens).map(|i| i % 100).collect();
         let setup = SubmissionSetup {
             shape: shape.clone(),
             prompt_ids: prompt_ids.clone(),
+            scores: is_scored.then_some(0),
             key: key(0),
             network: NETWORK,
             deadlines: Deadlines::default(),
@@ -128,6 +135,9 @@ impl World {
             replies,
             now_us: 0,
             observed: Vec::new(),
+            is_scored,
+            withholds_scores: false,
+            scores: Vec::new(),
             stop_after: usize::MAX,
             loses_acks: false,
             acks: Vec::new(),
@@ -166,6 +176,9 @@ impl World {
             match action {
                 SubmissionAction::Begun => {}
                 SubmissionAction::Prompt(frame) => self.stages[0].prompts.push_back(frame),
+                SubmissionAction::ObserveScores(scores) => {
+                    self.scores.extend(scores.iter().map(|score| score.logprob));
+                }
                 SubmissionAction::Observe(token) => {
                     self.observed.push(token.payload.token);
                     if self.observed.len() == self.stop_after {
@@ -247,6 +260,7 @@ impl World {
             };
             self.submitter.check(&frame.header).unwrap();
             let event = match frame.header.kind {
+                FrameKind::Scores => SubmissionEvent::Scores(frame),
                 FrameKind::Token => SubmissionEvent::Token(frame),
                 _ => SubmissionEvent::Attestation(Box::new(
                     Verified::from_bytes(&frame.payload, NETWORK).unwrap(),
@@ -290,6 +304,10 @@ impl World {
 
     fn step_stage(&mut self, index: usize, what: usize) -> bool {
         let is_last = index + 1 == self.stages.len();
+        let scored = match self.is_scored && !self.withholds_scores {
+            true => self.shape.prompt_tokens,
+            false => 0,
+        };
         let stage = &mut self.stages[index];
         let core = stage.core.as_mut().unwrap();
         let event = match what {
@@ -302,7 +320,7 @@ impl World {
                 .pop_front()
                 .map(|frame| StageEvent::Frame(Source::Submitter, frame)),
             2 => stage.work.take().map(|work| StageEvent::Computed {
-                output: compute(&work, is_last),
+                output: compute(&work, is_last, scored),
                 compute_us: 5,
             }),
             3 => match stage.control.pop_front() {
@@ -347,11 +365,20 @@ impl World {
     }
 }
 
-fn compute(work: &Work, is_last: bool) -> Computed {
+/// A stage that scores the first `scored` tokens: each by its position.
+fn compute(work: &Work, is_last: bool, scored: u32) -> Computed {
+    let after = (work.position + 1..=work.position + work.rows).filter(|token| *token < scored);
+    let scores: Vec<TokenScore> = after
+        .map(|token| TokenScore {
+            logprob: -f32::from(u16::try_from(token).unwrap()),
+            top: Vec::new(),
+        })
+        .collect();
     match (is_last, work.is_sampled) {
         (false, _) => Computed::Hidden(vec![0; work.rows as usize * 8]),
-        (true, false) => Computed::Nothing,
+        (true, false) => Computed::Read { scores },
         (true, true) => Computed::Token {
+            scores,
             token: token_after(work.position + work.rows - 1),
             logprob: None,
             top: Vec::new(),
@@ -368,6 +395,9 @@ fn every_job_ends_complete_and_settled_alike() {
         let prompt = world.shape.prompt_tokens;
         let expected: Vec<u32> = (0..max).map(|i| token_after(prompt - 1 + i)).collect();
         assert_eq!(world.observed, expected, "seed {seed}");
+        let scored = if world.is_scored { prompt } else { 0 };
+        let scored: Vec<f32> = (1..scored).map(|token| -(token as f32)).collect();
+        assert_eq!(world.scores, scored, "seed {seed}");
         assert!(world.submitter.is_done());
         assert_eq!(world.submitter.ended().failure, None);
         assert_eq!(world.submitter.ended().completion_tokens, max);
@@ -487,6 +517,79 @@ fn a_false_attestation_is_not_acknowledged() {
     world.drain();
     let id = newest.id();
     assert!(world.acks[acks..].iter().all(|ack| ack.attestation == id));
+}
+
+#[test]
+fn a_last_stage_that_leaves_out_scores_is_named() {
+    for seed in (0..40).filter(|seed| seed % 2 == 0) {
+        let mut world = World::new(seed);
+        if world.shape.prompt_tokens == 1 {
+            continue;
+        }
+        world.withholds_scores = true;
+        world.run();
+        assert!(world.observed.is_empty(), "seed {seed}");
+        let failure = world.submitter.ended().failure.unwrap();
+        assert_eq!(failure.stage, Some(world.stages.len() - 1));
+        assert!(failure.reason.contains("scores"), "{}", failure.reason);
+    }
+}
+
+#[test]
+fn scores_out_of_place_or_shape_are_refused() {
+    let score = |token| TokenScore {
+        logprob: -1.0,
+        top: vec![TokenLogprob {
+            token,
+            logprob: -1.0,
+        }],
+    };
+    let bare = TokenScore {
+        logprob: -1.0,
+        top: Vec::new(),
+    };
+    let first = || {
+        let mut world = (0..)
+            .map(World::new)
+            .find(|world| world.is_scored && world.shape.prompt_tokens > 20)
+            .unwrap();
+        while world.scores.is_empty() {
+            assert!(world.step());
+        }
+        world
+    };
+    for (skip, rows, scores) in [
+        (1, 1, vec![bare.clone()]),
+        (0, 2, vec![bare.clone()]),
+        (0, 500, vec![bare.clone(); 500]),
+        (0, 1, vec![score(3)]),
+        (0, 1, vec![score(100)]),
+    ] {
+        let mut world = first();
+        let position = u32::try_from(world.scores.len()).unwrap() + 1 + skip;
+        let payload = ScoresPayload { scores }.to_bytes();
+        let header = FrameHeader {
+            kind: FrameKind::Scores,
+            dtype: DType::F32,
+            job: world.shape.job,
+            epoch: 0,
+            position,
+            rows,
+            times: 0,
+            length: u32::try_from(payload.len()).unwrap(),
+        };
+        world.submitter.check(&header).unwrap();
+        let frame = Frame {
+            header,
+            times: Vec::new(),
+            payload,
+        };
+        world
+            .submitter
+            .handle(SubmissionEvent::Scores(frame), world.now_us);
+        let failure = world.submitter.ended().failure.unwrap();
+        assert!(failure.reason.contains("scores"), "{}", failure.reason);
+    }
 }
 
 #[test]

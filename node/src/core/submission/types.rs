@@ -3,7 +3,7 @@
 use super::Summary;
 use crate::core::job::{Deadlines, JobShape};
 use talkoot_protocol::control::FailCode;
-use talkoot_protocol::frame::{Finish, Frame, StageTime, TokenPayload};
+use talkoot_protocol::frame::{Finish, Frame, StageTime, TokenPayload, TokenScore};
 use talkoot_protocol::{Ack, Attestation, Keypair, NetworkId, Signed, Verified};
 
 /// Everything the submitter needs to run an opened job.
@@ -13,6 +13,9 @@ pub struct SubmissionSetup {
     pub shape: JobShape,
     /// The prompt.
     pub prompt_ids: Vec<u32>,
+    /// Whether the last stage shall score its tokens, and with how many
+    /// alternatives.
+    pub scores: Option<u8>,
     /// Our key, which signs acknowledgements.
     pub key: Keypair,
     /// The network.
@@ -41,6 +44,8 @@ pub enum SubmissionEvent {
     },
     /// A token frame whose header had passed [`super::SubmissionCore::check`].
     Token(Frame),
+    /// A frame of prompt scores, likewise.
+    Scores(Frame),
     /// An attestation with a right signature.
     Attestation(Box<Verified<Attestation>>),
     /// A stage says that another one is silent or gone.
@@ -80,6 +85,8 @@ pub enum SubmissionAction {
     Begun,
     /// Send to the first stage.
     Prompt(Frame),
+    /// Show to the observer: scores of the prompt's next tokens.
+    ObserveScores(Vec<TokenScore>),
     /// Show to the observer; on `Break` answer with [`SubmissionEvent::Stop`]
     /// before anything else.
     Observe(Box<ReceivedToken>),

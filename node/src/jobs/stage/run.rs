@@ -6,6 +6,7 @@
 
 use super::Refusal;
 use super::order::{Accepted, accept};
+use crate::context::ServedModel;
 use crate::core::stage::{
     FrameError, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup,
 };
@@ -15,7 +16,7 @@ use crate::data::wire::{
     ControlReader, FrameFault, FrameReader, Outbox, SUBMITTER, StreamHello, StreamKey, WireError,
     control_bytes,
 };
-use crate::jobs::engine::SessionSpec;
+use crate::jobs::engine::{Picking, SessionSpec};
 use crate::jobs::worker::{Reply, WorkerSession};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub(super) struct StageRun {
     host: Arc<Host>,
     core: StageCore,
     job: JobId,
+    /// What the submitter calls its request; for the log.
+    request_id: String,
     submitter: Wallet,
     previous_wallet: Option<Wallet>,
     session: WorkerSession,
@@ -121,7 +124,10 @@ impl StageRun {
                 .prompt_tokens
                 .saturating_add(shape.completion_tokens_max),
             hidden_dtype: shape.hidden_dtype,
-            sampling: is_last.then(|| (open.sampling.clone(), open.prompt_ids.clone())),
+            picking: match is_last {
+                true => Some(picking(&served, &open).await?),
+                false => None,
+            },
         };
         let session = slot.open(spec).await?;
         let streams = Streams {
@@ -156,6 +162,7 @@ impl StageRun {
             core: StageCore::new(setup, host.now_us()),
             host: Arc::clone(host),
             job,
+            request_id: open.request_id,
             submitter,
             previous_wallet,
             session,
@@ -170,9 +177,16 @@ impl StageRun {
         })
     }
 
+    /// Under which all lines of the log about this job stand, on every stage.
+    pub(super) fn span(&self) -> tracing::Span {
+        let job = self.job.short();
+        tracing::info_span!("stage", %job, request = self.request_id)
+    }
+
     /// Runs the job to its end.
     pub(super) async fn drive(mut self, reader: &mut ControlReader, mut control: Outbox) {
         let mut last_words = None;
+        tracing::debug!("a job begins");
         loop {
             while let Some(action) = self.core.poll_action() {
                 match action {
@@ -369,6 +383,25 @@ fn control_event(host: &Host, message: Result<ControlMessage, WireError>) -> Sta
         Err(error) if error.is_fault() => StageEvent::BadControl(error.to_string()),
         Err(_) => StageEvent::SubmitterLost,
     }
+}
+
+/// How this last stage shall pick tokens. A grammar takes some milliseconds to
+/// read, so that is done elsewhere.
+async fn picking(served: &ServedModel, open: &Open) -> Result<Picking, Refusal> {
+    let constraint = match open.sampling.grammar.clone() {
+        None => None,
+        Some(grammar) => {
+            let asker = Arc::clone(&served.asker);
+            let read = tokio::task::spawn_blocking(move || asker.read_grammar(&grammar)).await;
+            let read = read.map_err(|error| Refusal::new(FailCode::Compute, error.to_string()))?;
+            Some(read.map_err(|error| Refusal::new(FailCode::Order, error.to_string()))?)
+        }
+    };
+    Ok(Picking {
+        params: open.sampling.clone(),
+        prompt_ids: open.prompt_ids.clone(),
+        constraint,
+    })
 }
 
 /// The streams of one stage.

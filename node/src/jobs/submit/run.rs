@@ -98,6 +98,10 @@ impl Opening<'_> {
         let setup = SubmissionSetup {
             shape: shape.clone(),
             prompt_ids: request.prompt_ids.clone(),
+            scores: request
+                .sampling
+                .prompt_logprobs
+                .then_some(request.sampling.top_logprobs),
             key: host.key.clone(),
             network: host.network,
             deadlines: host.deadlines,
@@ -193,6 +197,7 @@ impl Running<'_> {
                     prompt.push(frame.to_bytes());
                 }
             }
+            SubmissionAction::ObserveScores(scores) => self.observer.scores(&scores),
             SubmissionAction::Observe(token) => {
                 if self.observer.token(&token_event(*token)).is_break() {
                     let now_us = self.host.now_us();
@@ -314,8 +319,10 @@ impl Tokens {
 }
 
 fn frame_event(host: &Host, last: usize, frame: Frame) -> SubmissionEvent {
-    if frame.header.kind == FrameKind::Token {
-        return SubmissionEvent::Token(frame);
+    match frame.header.kind {
+        FrameKind::Token => return SubmissionEvent::Token(frame),
+        FrameKind::Scores => return SubmissionEvent::Scores(frame),
+        FrameKind::Attestation | FrameKind::Prompt | FrameKind::Hidden => {}
     }
     match Verified::<Attestation>::from_bytes(&frame.payload, host.network) {
         Ok(attestation) => SubmissionEvent::Attestation(Box::new(attestation)),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use talkoot_protocol::control::SamplingParams;
-use talkoot_protocol::frame::{Finish, StageTime, TokenLogprob};
+use talkoot_protocol::frame::{Finish, StageTime, TokenLogprob, TokenScore};
 use talkoot_protocol::{DType, JobId, LayerRange, ModelCard, Wallet};
 
 /// One stage of the route a job shall take.
@@ -34,6 +34,8 @@ pub struct JobRequest {
     pub stop_ids: Vec<u32>,
     /// Number format between stages.
     pub hidden_dtype: DType,
+    /// What all stages call this request in their logs; may be empty.
+    pub request_id: String,
 }
 
 /// One token as it arrived.
@@ -59,6 +61,11 @@ pub struct TokenEvent {
 pub trait JobObserver: Send {
     /// The route is reserved (or free) and opened.
     fn opened(&mut self, job: JobId, held_ugft: u128);
+    /// Scores of the prompt's next tokens arrived, where asked for; the first
+    /// token of a prompt has none. All come before the first token.
+    fn scores(&mut self, scores: &[TokenScore]) {
+        let _ = scores;
+    }
     /// A token arrived.
     fn token(&mut self, event: &TokenEvent) -> ControlFlow<()>;
 }
