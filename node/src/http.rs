@@ -7,6 +7,7 @@
 mod admission;
 mod asking;
 mod chat;
+mod completions;
 mod cors;
 mod errors;
 mod gate;
@@ -17,13 +18,17 @@ mod metrics;
 mod models;
 mod native;
 mod node_api;
-mod openai;
 mod probes;
 mod refusal;
 mod request_id;
+mod sampling;
+mod several;
+mod shapes;
 mod sse;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokenize;
+mod tools;
 mod visit;
 
 pub use admission::AdmissionLimits;
@@ -33,6 +38,7 @@ pub use node_api::{LateNode, NodeApi};
 use crate::api::{
     ArrivalsQuestion, BalancesQuestion, EntriesQuestion, ForksQuestion, GenesisQuestion,
 };
+use crate::clock;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -51,6 +57,18 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 struct Shared<N> {
     node: N,
     gate: Gate,
+    /// When the port was opened, seconds since 1970: models have no other date.
+    since: u64,
+}
+
+impl<N> Shared<N> {
+    fn new(node: N, settings: PortSettings) -> Self {
+        Self {
+            node,
+            gate: Gate::new(settings),
+            since: clock::now_ms() / 1000,
+        }
+    }
 }
 
 type App<N> = Arc<Shared<N>>;
@@ -66,10 +84,7 @@ pub async fn serve<N: NodeApi>(
     settings: PortSettings,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let app: App<N> = Arc::new(Shared {
-        node,
-        gate: Gate::new(settings),
-    });
+    let app: App<N> = Arc::new(Shared::new(node, settings));
     let servers = listeners.into_iter().map(|listener| {
         let router = router(&app).into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, router).into_future()
@@ -96,6 +111,11 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
         .route("/v1/models", get(models::list::<N>))
         .route("/v1/models/{*id}", get(models::show::<N>))
         .route("/v1/chat/completions", post(chat::complete::<N>))
+        .route("/v1/completions", post(completions::complete::<N>))
+        .route("/v1/embeddings", post(tokenize::embeddings))
+        .route("/tokenize", post(tokenize::tokenize::<N>))
+        .route("/detokenize", post(tokenize::detokenize::<N>))
+        .route("/tokenizer_info", get(tokenize::info::<N>))
         .fallback(errors::no_such_path)
         .layer(axum::middleware::map_response(errors::no_such_method))
         .layer(from_fn_with_state(Arc::clone(app), guard::enter::<N>))

@@ -1,24 +1,28 @@
-//! `POST /v1/chat/completions`: OpenAI's answer shapes out of [`AskEvent`]s.
+//! `POST /v1/chat/completions`: OpenAI's answer shapes out of the node's events.
 //!
-//! Stream order: role chunk, deltas, a chunk with the finish reason, the usage
-//! chunk if asked for, `[DONE]`. Every chunk has every key that strict clients
-//! look for. Route and bill are extra keys on the last chunks: all clients
-//! tried skip unknown keys, and none survives named events.
+//! Several answers run at the same time and share one stream. Errors before the
+//! first event become a status: nothing was billed yet.
+
+mod request;
+mod stream;
 
 use super::NodeApi;
 use super::asking::Asking;
-use super::errors::{Dialect, HttpError, body_error};
-use super::openai::{ChatOrder, ChatRequest};
-use super::sse::{self, Encoder, push_data};
-use crate::api::{AskDone, AskError, AskEvent, ErrorCode, TokenView};
-use crate::clock;
+use super::errors::{HttpError, body_error};
+use super::sampling::repeated;
+use super::several::Several;
+use super::shapes::{self, Head, Receipt, Usage};
+use super::sse;
+use super::tools::{Call, Said};
+use crate::api::{AskEvent, TokenView};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use request::{ChatOrder, ChatRequest};
+pub(crate) use request::{Message, messages};
+use serde::Serialize;
+use stream::{Answer, ChatStream};
 
 /// Answers a chat.
 pub(crate) async fn complete<N: NodeApi>(
@@ -28,214 +32,214 @@ pub(crate) async fn complete<N: NodeApi>(
     let order = body
         .map_err(|rejection| body_error(&rejection))
         .and_then(|body| ChatRequest::parse(&body));
-    let order = match order {
-        Ok(order) => order,
-        Err(error) => return error.into_response(),
+    let answered = match order {
+        Ok(order) => answer(&node, order).await,
+        Err(error) => Err(error),
     };
-    match begin(&node, order).await {
-        Ok(response) => response,
-        Err(error) => HttpError::of_node(&error, Dialect::OpenAi).into_response(),
-    }
+    answered.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Errors before the first event become a status: nothing was billed yet.
-async fn begin<N: NodeApi>(node: &N, order: ChatOrder) -> Result<Response, AskError> {
-    let mut events = node.ask(order.request).await?;
-    let lost = || AskError::new(ErrorCode::Internal, "the node gave the answer up");
-    let first = events.recv().await.ok_or_else(lost)?;
-    let (job, model) = match &first {
-        AskEvent::Routed {
-            job, model_name, ..
-        } => (job.clone(), model_name.clone()),
-        AskEvent::Failed(error) => return Err(error.clone()),
-        AskEvent::Prompt { .. } | AskEvent::Delta { .. } | AskEvent::Done(_) => return Err(lost()),
+async fn answer<N: NodeApi>(node: &N, mut order: ChatOrder) -> Result<Response, HttpError> {
+    if order.tools.is_forced() {
+        let has_tags = shapes::writes_tags(node, order.request.model.clone()).await?;
+        order.tools.force(&mut order.request, has_tags);
+    }
+    let requests = repeated(&order.request, order.answers).collect();
+    let mut answers = Several::ask(node, requests);
+    let (first, head) = shapes::begin(&mut answers).await?;
+    let job = head.job.clone();
+    let readers = (0..order.answers).map(|_| Answer::new(order.tools.reader()));
+    let response = match order.streaming {
+        Some(options) => {
+            let encoder = ChatStream::new(head, readers.collect(), options);
+            sse::stream(first, answers, encoder)
+        }
+        None => Json(collect(answers, readers.collect(), head).await?).into_response(),
     };
-    let head = Head {
-        id: format!("chatcmpl-{job}"),
-        model,
-        created: clock::now_ms() / 1000,
-    };
-    let mut response = if order.stream {
-        sse::stream(first, events, ChatStream::new(head, order.include_usage))
-    } else {
-        collect(events, head).await?
-    };
-    if let Ok(value) = HeaderValue::from_str(&job) {
-        let name = HeaderName::from_static("x-talkoot-job");
-        response.headers_mut().insert(name, value);
-    }
-    Ok(response)
-}
-
-/// What is the same in all chunks of one answer.
-#[derive(Debug)]
-pub(crate) struct Head {
-    /// `chatcmpl-<job>`.
-    pub(crate) id: String,
-    /// Name of the model.
-    pub(crate) model: String,
-    /// Seconds since 1970.
-    pub(crate) created: u64,
-}
-
-/// The stream's state.
-#[derive(Debug)]
-pub(crate) struct ChatStream {
-    head: Head,
-    include_usage: bool,
-}
-
-impl ChatStream {
-    pub(crate) fn new(head: Head, include_usage: bool) -> Self {
-        Self {
-            head,
-            include_usage,
-        }
-    }
-
-    fn chunk(&self, choices: Value) -> Value {
-        let mut chunk = json!({
-            "id": self.head.id,
-            "object": "chat.completion.chunk",
-            "created": self.head.created,
-            "model": self.head.model,
-            "system_fingerprint": null,
-            "choices": choices,
-        });
-        if self.include_usage {
-            chunk["usage"] = Value::Null;
-        }
-        chunk
-    }
-
-    fn choice(delta: &Value, logprobs: &Value, finish: Option<&str>) -> Value {
-        json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}])
-    }
-
-    fn finish(&self, done: &AskDone, out: &mut String) {
-        let choice = Self::choice(&json!({}), &Value::Null, Some(&done.finish));
-        let mut last = self.chunk(choice);
-        last["talkoot"] = receipt(done);
-        push_data(out, &last);
-        if self.include_usage {
-            let mut chunk = self.chunk(json!([]));
-            chunk["usage"] = usage(done);
-            push_data(out, &chunk);
-        }
-        out.push_str("data: [DONE]\n\n");
-    }
-}
-
-impl Encoder for ChatStream {
-    fn encode(&mut self, event: AskEvent, out: &mut String) {
-        match event {
-            AskEvent::Routed { .. } => {
-                let role = json!({"role": "assistant", "content": ""});
-                push_data(out, &self.chunk(Self::choice(&role, &Value::Null, None)));
-            }
-            // Chats do not ask for their prompt.
-            AskEvent::Prompt { .. } => {}
-            AskEvent::Delta { text, tokens } => {
-                let logprobs = logprobs(&tokens);
-                if !text.is_empty() || !logprobs.is_null() {
-                    let choice = Self::choice(&json!({"content": text}), &logprobs, None);
-                    push_data(out, &self.chunk(choice));
-                }
-            }
-            AskEvent::Done(done) => self.finish(&done, out),
-            AskEvent::Failed(error) => {
-                push_data(out, &HttpError::of_node(&error, Dialect::OpenAi).body());
-            }
-        }
-    }
+    Ok(shapes::with_job(response, &job))
 }
 
 /// The whole answer at once.
-async fn collect(mut events: mpsc::Receiver<AskEvent>, head: Head) -> Result<Response, AskError> {
-    let mut text = String::new();
-    let mut tokens = Vec::new();
-    while let Some(event) = events.recv().await {
-        match event {
-            AskEvent::Routed { .. } | AskEvent::Prompt { .. } => {}
-            AskEvent::Delta {
-                text: part,
-                tokens: more,
-            } => {
-                text.push_str(&part);
-                tokens.extend(more);
-            }
-            AskEvent::Failed(error) => return Err(error),
-            AskEvent::Done(done) => {
-                let completion = completion(&head, &text, &tokens, &done);
-                return Ok(Json(completion).into_response());
-            }
+async fn collect(
+    mut parts: Several,
+    mut answers: Vec<Answer>,
+    head: Head,
+) -> Result<Completion, HttpError> {
+    let mut usage = Usage::default();
+    while let Some(part) = parts.next().await {
+        if let AskEvent::Failed(error) = &part.event {
+            return Err(shapes::failed(error, &parts));
+        }
+        if let Some(answer) = answers.get_mut(part.index) {
+            answer.take(part.event, &mut usage);
         }
     }
-    Err(AskError::new(
-        ErrorCode::Internal,
-        "the node stopped in the middle of the answer",
-    ))
-}
-
-fn completion(head: &Head, text: &str, tokens: &[TokenView], done: &AskDone) -> Value {
-    json!({
-        "id": head.id,
-        "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": null,
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": null},
-            "logprobs": logprobs(tokens),
-            "finish_reason": done.finish,
-        }],
-        "usage": usage(done),
-        "talkoot": receipt(done),
+    let receipts = answers.iter().filter_map(Answer::receipt).collect();
+    let choices = answers.into_iter().enumerate();
+    Ok(Completion {
+        id: format!("chatcmpl-{}", head.job),
+        object: "chat.completion",
+        created: head.created,
+        model: head.model,
+        system_fingerprint: None,
+        choices: choices
+            .map(|(index, answer)| answer.choice(index))
+            .collect(),
+        usage,
+        talkoot: Receipt::of_all(receipts),
     })
 }
 
-/// Null unless some token has a log-probability.
-fn logprobs(tokens: &[TokenView]) -> Value {
-    let content: Vec<Value> = tokens
-        .iter()
-        .filter_map(|token| {
-            let logprob = token.logprob?;
-            let top: Vec<Value> = token
-                .top
-                .iter()
-                .map(|top| one_logprob(&top.text, top.logprob))
-                .collect();
-            let mut one = one_logprob(&token.text, logprob);
-            one["top_logprobs"] = Value::Array(top);
-            Some(one)
-        })
-        .collect();
-    if content.is_empty() {
-        return Value::Null;
+/// A whole answer.
+#[derive(Debug, Serialize)]
+struct Completion {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    system_fingerprint: Option<String>,
+    choices: Vec<Choice>,
+    usage: Usage,
+    talkoot: Option<Receipt>,
+}
+
+/// One of its choices.
+#[derive(Debug, Serialize)]
+pub(crate) struct Choice {
+    index: usize,
+    message: Spoken,
+    logprobs: Option<Logprobs>,
+    finish_reason: String,
+}
+
+/// What was said.
+#[derive(Debug, Serialize)]
+struct Spoken {
+    role: &'static str,
+    content: Option<String>,
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
+}
+
+impl Answer {
+    fn choice(self, index: usize) -> Choice {
+        let mut content = String::new();
+        let mut tool_calls = Vec::new();
+        for said in &self.said {
+            match said {
+                Said::Text(text) => content.push_str(text),
+                Said::Call(call) => {
+                    tool_calls.push(ToolCall::new(&self.job, tool_calls.len(), call))
+                }
+            }
+        }
+        let is_call = !tool_calls.is_empty() && content.is_empty();
+        Choice {
+            index,
+            logprobs: logprobs(&self.tokens),
+            finish_reason: self.finish_reason().to_owned(),
+            message: Spoken {
+                role: "assistant",
+                content: (!is_call).then_some(content),
+                refusal: None,
+                tool_calls,
+            },
+        }
     }
-    json!({"content": content, "refusal": null})
 }
 
-fn one_logprob(text: &str, logprob: f32) -> Value {
-    json!({"token": text, "logprob": logprob, "bytes": text.as_bytes()})
+/// A call of a tool, whole.
+#[derive(Debug, Serialize)]
+pub(crate) struct ToolCall {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    id: String,
+    r#type: &'static str,
+    function: FunctionCall,
 }
 
-fn usage(done: &AskDone) -> Value {
-    json!({
-        "prompt_tokens": done.prompt_tokens,
-        "completion_tokens": done.completion_tokens,
-        "total_tokens": u64::from(done.prompt_tokens) + u64::from(done.completion_tokens),
-        "credits": {
-            "spent": done.burned_ugft,
-            "reserved": done.held_ugft,
-            "unit": "uGFT",
-        },
+#[derive(Debug, Serialize)]
+struct FunctionCall {
+    name: String,
+    arguments: String,
+}
+
+impl ToolCall {
+    /// The call `index` of the answer that `job` makes.
+    pub(crate) fn new(job: &str, index: usize, call: &Call) -> Self {
+        Self {
+            index: None,
+            id: call_id(job, index),
+            r#type: "function",
+            function: FunctionCall {
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+            },
+        }
+    }
+
+    /// As a piece of a stream.
+    fn delta(self, index: usize) -> Self {
+        Self {
+            index: Some(index),
+            ..self
+        }
+    }
+}
+
+/// Unlike any other call's; clients allow 40 characters.
+pub(crate) fn call_id(job: &str, index: usize) -> String {
+    let beginning: String = job.chars().take(24).collect();
+    format!("call_{beginning}{index}")
+}
+
+/// Log-probabilities of an answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Logprobs {
+    content: Vec<TokenLogprob>,
+    refusal: Option<Vec<TokenLogprob>>,
+}
+
+#[derive(Debug, Serialize)]
+struct TokenLogprob {
+    token: String,
+    logprob: f32,
+    bytes: Vec<u8>,
+    top_logprobs: Vec<TopLogprob>,
+}
+
+#[derive(Debug, Serialize)]
+struct TopLogprob {
+    token: String,
+    logprob: f32,
+    bytes: Vec<u8>,
+}
+
+/// None unless some token has a log-probability.
+pub(crate) fn logprobs(tokens: &[TokenView]) -> Option<Logprobs> {
+    let bytes_of = |bytes: &[u8], text: &str| match bytes {
+        [] => text.as_bytes().to_vec(),
+        bytes => bytes.to_vec(),
+    };
+    let one = |token: &TokenView| {
+        let top = token.top.iter().map(|top| TopLogprob {
+            token: top.text.clone(),
+            logprob: top.logprob,
+            bytes: bytes_of(&top.bytes, &top.text),
+        });
+        Some(TokenLogprob {
+            token: token.text.clone(),
+            logprob: token.logprob?,
+            bytes: bytes_of(&token.bytes, &token.text),
+            top_logprobs: top.collect(),
+        })
+    };
+    let content: Vec<TokenLogprob> = tokens.iter().filter_map(one).collect();
+    (!content.is_empty()).then_some(Logprobs {
+        content,
+        refusal: None,
     })
-}
-
-fn receipt(done: &AskDone) -> Value {
-    json!({"job": done.job, "route": done.stages})
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) struct HttpError {
     code: String,
     param: Option<&'static str>,
     message: String,
+    is_final: bool,
 }
 
 impl HttpError {
@@ -41,6 +42,7 @@ impl HttpError {
             code: code.to_owned(),
             param,
             message: message.into(),
+            is_final: false,
         }
     }
 
@@ -57,6 +59,7 @@ impl HttpError {
             code: code.to_owned(),
             param: None,
             message: message.into(),
+            is_final: false,
         }
     }
 
@@ -82,6 +85,15 @@ impl HttpError {
             code,
             param,
             message: error.message.clone(),
+            is_final: false,
+        }
+    }
+
+    /// Something was billed: clients that try again by themselves must not.
+    pub(crate) fn final_word(self) -> Self {
+        Self {
+            is_final: true,
+            ..self
         }
     }
 
@@ -105,13 +117,14 @@ impl IntoResponse for HttpError {
         )
             .into_response();
         let headers = response.headers_mut();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        } else if self.status.is_server_error() {
+        let is_pause = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        if self.is_final || self.status.is_server_error() && !is_pause {
             headers.insert(
                 HeaderName::from_static("x-should-retry"),
                 HeaderValue::from_static("false"),
             );
+        } else if is_pause {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 pub(crate) async fn list<N: NodeApi>(State(app): State<App<N>>) -> Response {
     match app.node.models().await {
         Ok(models) => {
-            let data: Vec<Value> = models.iter().map(|model| object(model, &models)).collect();
+            let data: Vec<Value> = models
+                .iter()
+                .map(|model| object(model, &models, app.since))
+                .collect();
             Json(json!({"object": "list", "data": data})).into_response()
         }
         Err(error) => HttpError::of_node(&error, Dialect::OpenAi).into_response(),
@@ -30,7 +33,7 @@ pub(crate) async fn show<N: NodeApi>(
         models
             .iter()
             .find(|model| model.id == id || public_id(model, &models) == id)
-            .map(|model| object(model, &models))
+            .map(|model| object(model, &models, app.since))
             .ok_or_else(|| {
                 AskError::new(
                     ErrorCode::NotFound,
@@ -53,12 +56,12 @@ fn public_id<'a>(model: &'a ModelView, all: &[ModelView]) -> &'a str {
     }
 }
 
-fn object(model: &ModelView, all: &[ModelView]) -> Value {
+fn object(model: &ModelView, all: &[ModelView], created: u64) -> Value {
     let least = model.coverage.iter().copied().min().unwrap_or(0);
     json!({
         "id": public_id(model, all),
         "object": "model",
-        "created": 0,
+        "created": created,
         "owned_by": "talkoot",
         "context_length": model.context,
         "state": if least > 0 { "ready" } else { "uncovered" },

@@ -2,6 +2,7 @@
 
 use super::asking::Asking;
 use super::errors::{Dialect, HttpError, body_error};
+use super::several::Several;
 use super::{App, NodeApi, sse};
 use crate::api::quote::QuoteRequest;
 use crate::api::{
@@ -62,13 +63,12 @@ pub(crate) async fn ask<N: NodeApi>(
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let mut events = match node.ask(request).await {
-        Ok(events) => events,
-        Err(error) => return native_error(&error),
-    };
-    match events.recv().await {
-        Some(AskEvent::Failed(error)) => native_error(&error),
-        Some(first) => sse::stream(first, events, sse::Native),
+    let mut answers = Several::ask(&node, vec![request]);
+    match answers.next().await {
+        Some(first) => match &first.event {
+            AskEvent::Failed(error) => native_error(error),
+            _ => sse::stream(first, answers, sse::Native),
+        },
         None => native_error(&AskError::new(
             ErrorCode::Internal,
             "the node gave the answer up without a reason",

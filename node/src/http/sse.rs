@@ -1,28 +1,32 @@
-//! Server-sent events: one byte stream out of one stream of [`AskEvent`]s.
+//! Server-sent events: one byte stream out of the events of [`Several`] answers.
 //!
 //! What the bytes are is an [`Encoder`]'s business; this file keeps the order,
 //! fills silence with comment lines (every client skips them, and proxies keep
 //! the connection), and stops after the last event. When the client goes away
-//! axum drops the body, and with it the receiver: that cancels the job.
+//! axum drops the body, and with it the answers: that cancels their jobs.
 
-use crate::api::{AskError, AskEvent, ErrorCode};
+use super::several::{Part, Several};
+use crate::api::AskEvent;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// Silence after which a comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_LINE: &str = ": keep-alive\n\n";
+/// How OpenAI's streams end.
+pub(crate) const DONE_LINE: &str = "data: [DONE]\n\n";
 
 /// Turns events into the text of a stream.
 pub(crate) trait Encoder: Send + 'static {
-    /// Appends what `event` means to `out`; after `Done` or `Failed` also the
-    /// end of the stream.
-    fn encode(&mut self, event: AskEvent, out: &mut String);
+    /// Appends what `part` means to `out`. A failure is the last part.
+    fn encode(&mut self, part: Part, out: &mut String);
+
+    /// Appends the end of the stream, when all answers are complete.
+    fn end(&mut self, _out: &mut String) {}
 }
 
 /// `/api/v1/ask`: the events as they are.
@@ -30,8 +34,8 @@ pub(crate) trait Encoder: Send + 'static {
 pub(crate) struct Native;
 
 impl Encoder for Native {
-    fn encode(&mut self, event: AskEvent, out: &mut String) {
-        push_data(out, &event);
+    fn encode(&mut self, part: Part, out: &mut String) {
+        push_data(out, &part.event);
     }
 }
 
@@ -48,57 +52,55 @@ pub(crate) fn push_data(out: &mut String, data: &impl serde::Serialize) {
 }
 
 struct State<E> {
-    first: Option<Bytes>,
-    events: mpsc::Receiver<AskEvent>,
+    first: Option<Part>,
+    answers: Several,
     encoder: E,
     keep_alive: Duration,
-    ended: bool,
+    is_failed: bool,
+    is_over: bool,
 }
 
 impl<E: Encoder> State<E> {
     /// The next bytes; `None` after the end.
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(first) = self.first.take() {
-                return Some(first);
-            }
-            if self.ended {
-                return None;
-            }
-            let event = match tokio::time::timeout(self.keep_alive, self.events.recv()).await {
-                Err(_) => return Some(Bytes::from_static(KEEP_ALIVE_LINE.as_bytes())),
-                // A cut stream looks like a finished answer to most clients.
-                Ok(None) => AskEvent::Failed(AskError::new(
-                    ErrorCode::Internal,
-                    "the node stopped in the middle of the answer",
-                )),
-                Ok(Some(event)) => event,
+        while !self.is_over {
+            let part = match self.first.take() {
+                Some(first) => Some(first),
+                None => match tokio::time::timeout(self.keep_alive, self.answers.next()).await {
+                    Ok(part) => part,
+                    Err(_) => return Some(Bytes::from_static(KEEP_ALIVE_LINE.as_bytes())),
+                },
             };
-            self.ended = matches!(event, AskEvent::Done(_) | AskEvent::Failed(_));
             let mut out = String::new();
-            self.encoder.encode(event, &mut out);
+            match part {
+                Some(part) => {
+                    self.is_failed |= matches!(part.event, AskEvent::Failed(_));
+                    self.encoder.encode(part, &mut out);
+                }
+                None => {
+                    self.is_over = true;
+                    if !self.is_failed {
+                        self.encoder.end(&mut out);
+                    }
+                }
+            }
             if !out.is_empty() {
                 return Some(Bytes::from(out));
             }
         }
+        None
     }
 }
 
-/// A streaming response that begins with an event already received.
-pub(crate) fn stream(
-    first: AskEvent,
-    events: mpsc::Receiver<AskEvent>,
-    mut encoder: impl Encoder,
-) -> Response {
-    let ended = matches!(first, AskEvent::Done(_) | AskEvent::Failed(_));
-    let mut out = String::new();
-    encoder.encode(first, &mut out);
+/// A streaming response that begins with a part already received.
+pub(crate) fn stream(first: Part, answers: Several, encoder: impl Encoder) -> Response {
     respond(State {
-        first: Some(Bytes::from(out)),
-        events,
+        first: Some(first),
+        answers,
         encoder,
         keep_alive: KEEP_ALIVE,
-        ended,
+        is_failed: false,
+        is_over: false,
     })
 }
 
@@ -120,21 +122,27 @@ fn respond<E: Encoder>(state: State<E>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{AskRequest, Prompt};
+    use crate::http::tests::fake::FakeNode;
 
     #[tokio::test]
     async fn silence_is_filled_and_a_lost_node_is_an_error_not_an_end() {
-        let (sender, events) = mpsc::channel(4);
+        let request = AskRequest::plain(None, Prompt::Text("x".to_owned()));
+        let node = FakeNode::endless();
         let mut state = State {
             first: None,
-            events,
+            answers: Several::ask(&node, vec![request.clone()]),
             encoder: Native,
             keep_alive: Duration::from_millis(5),
-            ended: false,
+            is_failed: false,
+            is_over: false,
         };
-        assert_eq!(state.next().await.unwrap(), KEEP_ALIVE_LINE);
-        drop(sender);
-        let last = state.next().await.unwrap();
+        while state.next().await.unwrap() != KEEP_ALIVE_LINE {}
+        state.answers = Several::ask(&FakeNode::lost(), vec![request]);
+        let mut last = Bytes::new();
+        while let Some(bytes) = state.next().await {
+            last = bytes;
+        }
         assert!(last.starts_with(b"data: {\"event\":\"failed\",\"code\":\"internal\""));
-        assert!(state.next().await.is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The whole port, over real sockets, with a node made of plain data.
 
 pub(crate) mod fake;
+mod open_ai;
 mod port;
 
 use super::*;
@@ -54,10 +55,7 @@ impl Server {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let app = Arc::new(Shared {
-            node: node.clone(),
-            gate: Gate::new(settings),
-        });
+        let app = Arc::new(Shared::new(node.clone(), settings));
         let peer = MockConnectInfo(peer.parse::<SocketAddr>().unwrap());
         runtime.spawn(axum::serve(listener, router(&app).layer(peer)).into_future());
         Self {
@@ -342,6 +340,7 @@ fn models_by_name_and_by_id() {
         .collect();
     // Two share the name `twin`, so these two go by their ids.
     assert_eq!(ids, ["org/demo", "id-b", "id-c"]);
+    assert!(list["data"][0]["created"].as_u64().unwrap() > 1_700_000_000);
     assert_eq!(list["data"][0]["state"], "ready");
     assert_eq!(list["data"][1]["state"], "uncovered");
     for path in ["org/demo", "id-a", "id-b"] {

@@ -1,7 +1,11 @@
 //! Golden text of the OpenAI stream: clients depend on it to the byte.
 
 use super::*;
-use crate::api::{StageView, TopView};
+use crate::api::{AskDone, AskError, ErrorCode, StageView, TopView};
+use crate::http::sampling::StreamOptions;
+use crate::http::several::Part;
+use crate::http::sse::Encoder;
+use crate::http::tools::{Choice as ToolChoice, Function, Tools};
 
 pub(crate) fn events() -> Vec<AskEvent> {
     vec![
@@ -62,39 +66,80 @@ fn token(text: &str, logprob: Option<f32>) -> TokenView {
     }
 }
 
-fn stream(include_usage: bool, events: Vec<AskEvent>) -> String {
+fn options(include_usage: bool) -> StreamOptions {
+    StreamOptions {
+        include_usage,
+        continuous_usage_stats: false,
+    }
+}
+
+fn stream_of(tools: &Tools, options: StreamOptions, parts: Vec<Part>) -> String {
     let head = Head {
-        id: "chatcmpl-j0b".to_owned(),
+        job: "j0b".to_owned(),
         model: "demo".to_owned(),
         created: 5,
     };
-    let mut encoder = ChatStream::new(head, include_usage);
+    let count = parts.iter().map(|part| part.index + 1).max().unwrap();
+    let answers = (0..count).map(|_| Answer::new(tools.reader())).collect();
+    let mut encoder = ChatStream::new(head, answers, options);
     let mut out = String::new();
-    for event in events {
-        encoder.encode(event, &mut out);
+    let is_failed = matches!(parts.last().unwrap().event, AskEvent::Failed(_));
+    for part in parts {
+        encoder.encode(part, &mut out);
+    }
+    if !is_failed {
+        encoder.end(&mut out);
     }
     out
 }
 
-/// Keys in the order that `serde_json` writes them: sorted.
-fn chunk(delta: &str, finish: &str, tail: &str) -> String {
+fn parts(index: usize, events: Vec<AskEvent>) -> Vec<Part> {
+    let part = |event| Part { index, event };
+    events.into_iter().map(part).collect()
+}
+
+fn stream(include_usage: bool, events: Vec<AskEvent>) -> String {
+    stream_of(&Tools::default(), options(include_usage), parts(0, events))
+}
+
+fn chunk_of(index: usize, delta: &str, finish: &str, tail: &str) -> String {
     format!(
-        "data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":{finish},\"index\":0,\
-         \"logprobs\":null}}],\"created\":5,\"id\":\"chatcmpl-j0b\",\"model\":\"demo\",\
-         \"object\":\"chat.completion.chunk\",\"system_fingerprint\":null{tail}}}\n\n"
+        "data: {{\"id\":\"chatcmpl-j0b\",\"object\":\"chat.completion.chunk\",\"created\":5,\
+         \"model\":\"demo\",\"system_fingerprint\":null,\"choices\":[{{\"index\":{index},\
+         \"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]{tail}}}\n\n"
     )
 }
 
-const RECEIPT: &str = ",\"talkoot\":{\"job\":\"j0b\",\"route\":[{\"compute_us_per_token\":10.5,\
-    \"earned_ugft\":600,\"hop_us_per_token\":2.0,\"layers\":[0,8],\"peer\":\"bb\"}]}";
+fn chunk(delta: &str, finish: &str, tail: &str) -> String {
+    chunk_of(0, delta, finish, tail)
+}
+
+const ROLE: &str = "{\"role\":\"assistant\",\"content\":\"\"}";
+const RECEIPT: &str = ",\"talkoot\":{\"job\":\"j0b\",\"route\":[{\"peer\":\"bb\",\
+    \"layers\":[0,8],\"compute_us_per_token\":10.5,\"hop_us_per_token\":2.0,\
+    \"earned_ugft\":600}]}";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn usage_chunk(answers: u64) -> String {
+    format!(
+        "data: {{\"id\":\"chatcmpl-j0b\",\"object\":\"chat.completion.chunk\",\"created\":5,\
+         \"model\":\"demo\",\"system_fingerprint\":null,\"choices\":[],\"usage\":{{\
+         \"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},\"credits\":{{\
+         \"reserved\":0,\"spent\":{},\"unit\":\"uGFT\"}}}}}}\n\n",
+        4 * answers,
+        2 * answers,
+        6 * answers,
+        600 * answers
+    )
+}
 
 #[test]
 fn the_stream_byte_for_byte() {
     let expected = [
-        chunk("{\"content\":\"\",\"role\":\"assistant\"}", "null", ""),
+        chunk(ROLE, "null", ""),
         chunk("{\"content\":\"Hé\"}", "null", ""),
         chunk("{}", "\"stop\"", RECEIPT),
-        "data: [DONE]\n\n".to_owned(),
+        DONE.to_owned(),
     ];
     assert_eq!(stream(false, events()), expected.concat());
 }
@@ -102,18 +147,93 @@ fn the_stream_byte_for_byte() {
 #[test]
 fn the_usage_chunk_comes_last_and_only_when_asked_for() {
     let null = ",\"usage\":null";
-    let usage = "data: {\"choices\":[],\"created\":5,\"id\":\"chatcmpl-j0b\",\"model\":\"demo\",\
-        \"object\":\"chat.completion.chunk\",\"system_fingerprint\":null,\"usage\":{\
-        \"completion_tokens\":2,\"credits\":{\"reserved\":0,\"spent\":600,\"unit\":\"uGFT\"},\
-        \"prompt_tokens\":4,\"total_tokens\":6}}\n\n";
     let expected = [
-        chunk("{\"content\":\"\",\"role\":\"assistant\"}", "null", null),
+        chunk(ROLE, "null", null),
         chunk("{\"content\":\"Hé\"}", "null", null),
-        chunk("{}", "\"stop\"", &format!("{RECEIPT}{null}")),
-        usage.to_owned(),
-        "data: [DONE]\n\n".to_owned(),
+        chunk("{}", "\"stop\"", &format!("{null}{RECEIPT}")),
+        usage_chunk(1),
+        DONE.to_owned(),
     ];
     assert_eq!(stream(true, events()), expected.concat());
+}
+
+#[test]
+fn every_chunk_has_the_usage_so_far_when_asked_for() {
+    let options = StreamOptions {
+        include_usage: true,
+        continuous_usage_stats: true,
+    };
+    let text = stream_of(&Tools::default(), options, parts(0, events()));
+    let so_far = |completion: u64| {
+        format!(
+            ",\"usage\":{{\"prompt_tokens\":4,\"completion_tokens\":{completion},\
+             \"total_tokens\":{}}}",
+            4 + completion
+        )
+    };
+    let expected = [
+        chunk(ROLE, "null", &so_far(0)),
+        chunk("{\"content\":\"Hé\"}", "null", &so_far(1)),
+        chunk("{}", "\"stop\"", &format!("{}{RECEIPT}", so_far(2))),
+        usage_chunk(1),
+        DONE.to_owned(),
+    ];
+    assert_eq!(text, expected.concat());
+}
+
+#[test]
+fn two_answers_share_one_stream() {
+    let mut mixed = Vec::new();
+    for (first, second) in parts(0, events()).into_iter().zip(parts(1, events())) {
+        mixed.extend([second, first]);
+    }
+    let text = stream_of(&Tools::default(), options(true), mixed);
+    let null = ",\"usage\":null";
+    let last = format!("{null}{RECEIPT}");
+    let mut expected = String::new();
+    for (delta, finish, tail) in [
+        (ROLE, "null", null),
+        ("{\"content\":\"Hé\"}", "null", null),
+        ("{}", "\"stop\"", last.as_str()),
+    ] {
+        expected.push_str(&chunk_of(1, delta, finish, tail));
+        expected.push_str(&chunk_of(0, delta, finish, tail));
+    }
+    assert_eq!(text, expected + &usage_chunk(2) + DONE);
+}
+
+#[test]
+fn calls_of_tools_are_deltas_of_their_own() {
+    let function = Function {
+        name: "now".to_owned(),
+        description: None,
+        parameters: None,
+    };
+    let tools = Tools::new(vec![function], &ToolChoice::Auto).unwrap();
+    let mut answer = events();
+    let delta = |text: &str| AskEvent::Delta {
+        text: text.to_owned(),
+        tokens: vec![token(text, None)],
+    };
+    answer.splice(
+        1..3,
+        [
+            delta("Hm.<tool"),
+            delta("_call>{\"name\": \"now\", \"arguments\": {\"zone\": 1}}</tool_"),
+            delta("call>"),
+        ],
+    );
+    let call = "{\"tool_calls\":[{\"index\":0,\"id\":\"call_j0b0\",\"type\":\"function\",\
+        \"function\":{\"name\":\"now\",\"arguments\":\"{\\\"zone\\\":1}\"}}]}";
+    let expected = [
+        chunk(ROLE, "null", ""),
+        chunk("{\"content\":\"Hm.\"}", "null", ""),
+        chunk(call, "null", ""),
+        chunk("{}", "\"tool_calls\"", RECEIPT),
+        DONE.to_owned(),
+    ];
+    let text = stream_of(&tools, options(false), parts(0, answer));
+    assert_eq!(text, expected.concat());
 }
 
 #[test]
@@ -141,16 +261,17 @@ fn log_probabilities_in_the_shape_of_openai() {
         logprob: -1.5,
         ..TopView::default()
     }];
-    let event = AskEvent::Delta {
+    let mut events = events();
+    events[1] = AskEvent::Delta {
         text: "é".to_owned(),
         tokens: vec![token],
     };
-    let text = stream(false, vec![event]);
+    let text = stream(false, events);
     assert!(
         text.contains(
-            "\"logprobs\":{\"content\":[{\"bytes\":[195,169],\"logprob\":-0.5,\"token\":\"é\",\
-             \"top_logprobs\":[{\"bytes\":[101],\"logprob\":-1.5,\"token\":\"e\"}]}],\
-             \"refusal\":null}"
+            "\"logprobs\":{\"content\":[{\"token\":\"é\",\"logprob\":-0.5,\
+             \"bytes\":[195,169],\"top_logprobs\":[{\"token\":\"e\",\"logprob\":-1.5,\
+             \"bytes\":[101]}]}],\"refusal\":null}"
         ),
         "{text}"
     );

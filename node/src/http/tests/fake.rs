@@ -25,10 +25,11 @@ enum Manner {
     Endless,
     Refuses(ErrorCode),
     FailsFirst(ErrorCode),
+    Lost,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct FakeNode {
+pub(crate) struct FakeNode {
     manner: Manner,
     not_ready: bool,
     hangs: bool,
@@ -45,8 +46,13 @@ impl FakeNode {
         }
     }
 
-    pub(super) fn endless() -> Self {
+    pub(crate) fn endless() -> Self {
         Self::with(Manner::Endless)
+    }
+
+    /// Gives every answer up in its middle, without a word.
+    pub(crate) fn lost() -> Self {
+        Self::with(Manner::Lost)
     }
 
     pub(super) fn refusing(code: ErrorCode) -> Self {
@@ -180,7 +186,7 @@ impl NodeApi for FakeNode {
             Manner::Refuses(code) => return Err(because(code)),
             Manner::FailsFirst(code) => vec![AskEvent::Failed(because(code))],
             Manner::Answers => events(),
-            Manner::Endless => events().into_iter().take(2).collect(),
+            Manner::Endless | Manner::Lost => events().into_iter().take(2).collect(),
         };
         let endless = self.manner == Manner::Endless;
         let cancelled = Arc::clone(&self.cancelled);

@@ -79,7 +79,7 @@ impl Server {
     }
 
     fn wait_metric(&self, line: &str) {
-        let began = crate::clock::monotonic();
+        let began = clock::monotonic();
         while !self.metric(line) {
             let shown = self.get("/metrics").1;
             assert!(

@@ -1,50 +1,63 @@
-//! What a chat completion request may say, and how it becomes an
-//! [`AskRequest`].
+//! What a chat completion request may say, and how it becomes [`AskRequest`]s.
 //!
-//! Unknown keys are ignored (clients send many). What we know and cannot do is
-//! refused by name, never dropped in silence: a client that asked for JSON must
-//! not get prose.
+//! What we know and cannot do is refused by name, never dropped in silence: a
+//! client that asked for JSON must not get prose.
 
-use super::errors::HttpError;
 use crate::api::{AskRequest, ChatMessage, Prompt};
+use crate::http::errors::HttpError;
+use crate::http::sampling::{
+    Sampling, StreamOptions, TOP_LOGPROBS_MAX, grammar, invalid, parse, unsupported,
+};
+use crate::http::tools::{Choice, Function, Tools};
 use serde::Deserialize;
-use serde_json::Value;
-
-const STOPS_MAX: usize = 4;
-const TOP_LOGPROBS_MAX: u8 = 20;
+use serde_json::{Value, json};
 
 /// The body of `POST /v1/chat/completions`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ChatRequest {
-    model: Option<String>,
     messages: Vec<Message>,
     max_tokens: Option<u32>,
     max_completion_tokens: Option<u32>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    top_k: Option<u32>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    seed: Option<i64>,
-    stop: Option<OneOrMany>,
-    n: Option<u32>,
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
     logprobs: Option<bool>,
     top_logprobs: Option<u8>,
-    tools: Option<Vec<Value>>,
+    tools: Option<Vec<Tool>>,
+    #[serde(default)]
+    tool_choice: Value,
     functions: Option<Vec<Value>>,
-    response_format: Option<Value>,
-    logit_bias: Option<Value>,
+    #[serde(default)]
+    response_format: Value,
     modalities: Option<Vec<String>>,
+    #[serde(flatten)]
+    sampling: Sampling,
 }
 
 #[derive(Debug, Deserialize)]
-struct Message {
+struct Tool {
+    r#type: String,
+    function: Option<Function>,
+}
+
+/// One message.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Message {
     role: String,
     content: Option<Content>,
+    tool_calls: Option<Vec<CallMade>>,
+    tool_call_id: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CallMade {
+    id: Option<String>,
+    function: FunctionMade,
+}
+
+#[derive(Debug, Deserialize)]
+struct FunctionMade {
+    name: String,
+    #[serde(default)]
+    arguments: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,95 +73,45 @@ struct Part {
     text: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct StreamOptions {
-    #[serde(default)]
-    include_usage: bool,
-}
-
 /// A checked request.
 #[derive(Debug)]
 pub(crate) struct ChatOrder {
     /// What to ask.
     pub(crate) request: AskRequest,
-    /// Whether to stream.
-    pub(crate) stream: bool,
-    /// Whether the stream ends with a usage chunk.
-    pub(crate) include_usage: bool,
+    /// How often.
+    pub(crate) answers: u32,
+    /// What the model may call.
+    pub(crate) tools: Tools,
+    /// Whether to stream, and with which usage.
+    pub(crate) streaming: Option<StreamOptions>,
 }
 
 impl ChatRequest {
     /// Reads and checks a body.
     pub(crate) fn parse(body: &[u8]) -> Result<ChatOrder, HttpError> {
-        let request: Self = serde_json::from_slice(body).map_err(|error| {
-            HttpError::bad_request("invalid_body", None, format!("the body is wrong: {error}"))
-        })?;
+        let request: Self = parse(body)?;
         request.refuse_unsupported()?;
-        let order = ChatOrder {
-            stream: request.stream.unwrap_or(false),
-            include_usage: request
-                .stream_options
-                .as_ref()
-                .is_some_and(|options| options.include_usage),
-            request: request.into_ask()?,
-        };
-        Ok(order)
+        request.into_order()
     }
 
     fn refuse_unsupported(&self) -> Result<(), HttpError> {
-        if self.n.is_some_and(|n| n != 1) {
-            return Err(HttpError::bad_request(
-                "unsupported_value",
-                Some("n"),
-                "only n = 1 is supported; send several requests",
-            ));
+        let functions = self.functions.as_ref().is_some_and(|list| !list.is_empty());
+        if functions {
+            return Err(unsupported("functions", "functions are called tools now"));
         }
-        let some = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
-        let bias = self.logit_bias.as_ref().is_some_and(|bias| match bias {
-            Value::Object(map) => !map.is_empty(),
-            other => !other.is_null(),
-        });
-        let format = self.response_format.as_ref().is_some_and(|format| {
-            format.get("type").and_then(Value::as_str) != Some("text") && !format.is_null()
-        });
         let modal = self
             .modalities
             .as_ref()
             .is_some_and(|list| list.iter().any(|modality| modality != "text"));
-        for (present, param) in [
-            (some(&self.tools), "tools"),
-            (some(&self.functions), "functions"),
-            (bias, "logit_bias"),
-            (format, "response_format"),
-            (modal, "modalities"),
-        ] {
-            if present {
-                return Err(HttpError::bad_request(
-                    "unsupported_parameter",
-                    Some(param),
-                    format!("{param} is not supported by this node"),
-                ));
-            }
+        if modal {
+            return Err(unsupported("modalities", "this node answers with text"));
         }
         Ok(())
     }
 
-    fn into_ask(self) -> Result<AskRequest, HttpError> {
-        let stop = match self.stop {
-            None => Vec::new(),
-            Some(OneOrMany::One(text)) => vec![text],
-            Some(OneOrMany::Many(texts)) => texts,
-        };
-        if stop.len() > STOPS_MAX || stop.iter().any(String::is_empty) {
-            return Err(invalid("stop", "stop is 1 to 4 texts, none of them empty"));
-        }
+    fn into_order(self) -> Result<ChatOrder, HttpError> {
+        let streaming = self.sampling.streaming();
+        let answers = self.sampling.answers()?;
         let completion_tokens_max = self.max_completion_tokens.or(self.max_tokens);
         if completion_tokens_max == Some(0) {
             return Err(invalid("max_tokens", "max_tokens is at least 1"));
@@ -161,39 +124,48 @@ impl ChatRequest {
         if top_logprobs > 0 && !logprobs {
             return Err(invalid("top_logprobs", "top_logprobs needs logprobs: true"));
         }
-        let penalty = |param, value| within(param, value, -2.0, 2.0, 0.0);
-        Ok(AskRequest {
-            model: self.model.filter(|model| !model.is_empty()),
-            prompt: Prompt::Chat(chat(self.messages)?),
+        let functions = self.tools.unwrap_or_default().into_iter().map(function);
+        let functions = functions.collect::<Result<_, _>>()?;
+        let tools = Tools::new(functions, &Choice::read(&self.tool_choice)?)?;
+        let format = grammar(
+            "response_format",
+            &self.response_format,
+            "/json_schema/schema",
+        )?;
+        let prompt = Prompt::Chat(messages(self.messages)?);
+        let mut request = AskRequest {
             completion_tokens_max,
-            temperature: within("temperature", self.temperature, 0.0, 2.0, 1.0)?,
-            top_k: self.top_k.unwrap_or(0),
-            top_p: within("top_p", self.top_p, 0.0, 1.0, 1.0)?,
-            min_p: within("min_p", self.min_p, 0.0, 1.0, 0.0)?,
-            repetition_penalty: within(
-                "repetition_penalty",
-                self.repetition_penalty,
-                0.01,
-                10.0,
-                1.0,
-            )?,
-            frequency_penalty: penalty("frequency_penalty", self.frequency_penalty)?,
-            presence_penalty: penalty("presence_penalty", self.presence_penalty)?,
-            seed: self.seed.map(i64::cast_unsigned),
-            stop,
             logprobs,
             top_logprobs,
-            ignore_stop_ids: false,
-            logit_bias: Vec::new(),
-            grammar: None,
-            echo: false,
-            tools: Vec::new(),
-            request_id: None,
+            grammar: format,
+            ..self.sampling.into_ask(prompt)?
+        };
+        tools.show(&mut request)?;
+        Ok(ChatOrder {
+            request,
+            answers,
+            tools,
+            streaming,
         })
     }
 }
 
-fn chat(messages: Vec<Message>) -> Result<Vec<ChatMessage>, HttpError> {
+fn function(tool: Tool) -> Result<Function, HttpError> {
+    match (tool.r#type.as_str(), tool.function) {
+        ("function", Some(function)) => Ok(function),
+        (kind, _) => Err(HttpError::bad_request(
+            "unsupported_value",
+            Some("tools"),
+            format!("tools have type \"function\" and a function, not {kind:?}"),
+        )),
+    }
+}
+
+/// The messages of a chat, checked.
+///
+/// # Errors
+/// For none, and for roles and parts that are not known.
+pub(crate) fn messages(messages: Vec<Message>) -> Result<Vec<ChatMessage>, HttpError> {
     if messages.is_empty() {
         return Err(invalid("messages", "messages is empty"));
     }
@@ -203,12 +175,12 @@ fn chat(messages: Vec<Message>) -> Result<Vec<ChatMessage>, HttpError> {
 fn message(message: Message) -> Result<ChatMessage, HttpError> {
     let role = match message.role.as_str() {
         "developer" => "system".to_owned(),
-        "system" | "user" | "assistant" => message.role,
+        "system" | "user" | "assistant" | "tool" => message.role,
         other => {
             return Err(HttpError::bad_request(
                 "unsupported_value",
                 Some("messages"),
-                format!("the role {other:?} is not supported; use system, user or assistant"),
+                format!("the role {other:?} is not supported; use system, user, assistant or tool"),
             ));
         }
     };
@@ -217,11 +189,35 @@ fn message(message: Message) -> Result<ChatMessage, HttpError> {
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => text_of(parts)?,
     };
+    let calls = message.tool_calls.unwrap_or_default();
+    if role != "assistant" && !calls.is_empty() {
+        return Err(invalid("messages", "only an assistant has tool_calls"));
+    }
     Ok(ChatMessage {
         role,
         content,
-        ..ChatMessage::default()
+        tool_calls: calls.into_iter().map(call_made).collect::<Result<_, _>>()?,
+        tool_call_id: message.tool_call_id,
+        name: message.name,
     })
+}
+
+/// Clients send arguments as text, templates want them as an object.
+fn call_made(call: CallMade) -> Result<Value, HttpError> {
+    let arguments = match call.function.arguments {
+        Value::String(text) => serde_json::from_str(&text)
+            .map_err(|error| invalid("messages", format!("arguments of a call: {error}")))?,
+        Value::Null => json!({}),
+        other => other,
+    };
+    if !arguments.is_object() {
+        return Err(invalid("messages", "arguments of a call are a JSON object"));
+    }
+    Ok(json!({
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.function.name, "arguments": arguments},
+    }))
 }
 
 fn text_of(parts: Vec<Part>) -> Result<String, HttpError> {
@@ -241,30 +237,10 @@ fn text_of(parts: Vec<Part>) -> Result<String, HttpError> {
     Ok(whole)
 }
 
-fn within(
-    param: &'static str,
-    value: Option<f32>,
-    low: f32,
-    high: f32,
-    default: f32,
-) -> Result<f32, HttpError> {
-    let value = value.unwrap_or(default);
-    if (low..=high).contains(&value) {
-        return Ok(value);
-    }
-    Err(invalid(
-        param,
-        format!("{param} is a number from {low} to {high}"),
-    ))
-}
-
-fn invalid(param: &'static str, message: impl Into<String>) -> HttpError {
-    HttpError::bad_request("invalid_value", Some(param), message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Grammar;
     use axum::response::IntoResponse;
     use serde_json::json;
 
@@ -282,7 +258,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_openai() {
         let order = parse(&json!({})).unwrap();
-        assert!(!order.stream && !order.include_usage);
+        assert!(order.streaming.is_none());
         let request = order.request;
         assert_eq!((request.temperature, request.top_p), (1.0, 1.0));
         assert_eq!(request.completion_tokens_max, None);
@@ -302,7 +278,7 @@ mod tests {
             "somebody_elses_key": {"x": 1},
         }))
         .unwrap();
-        assert!(order.stream && order.include_usage);
+        assert!(order.streaming.unwrap().include_usage);
         let request = order.request;
         assert_eq!(request.completion_tokens_max, Some(7));
         assert_eq!(request.stop, ["x"]);
@@ -321,15 +297,60 @@ mod tests {
     }
 
     #[test]
+    fn formats_biases_and_tools_reach_the_node() {
+        let tool = json!({"type": "function", "function": {"name": "now", "parameters": {}}});
+        let order = parse(&json!({
+            "n": 3, "seed": 7, "logit_bias": {"5": -1.5}, "tools": [tool],
+            "messages": [
+                {"role": "assistant", "tool_calls": [{"id": "call_1", "type": "function",
+                    "function": {"name": "now", "arguments": "{\"zone\": 1}"}}]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "12:00"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(order.answers, 3);
+        assert_eq!(order.request.logit_bias, [(5, -1.5)]);
+        assert_eq!(order.request.tools, [tool]);
+        let Prompt::Chat(messages) = order.request.prompt else {
+            panic!("a chat");
+        };
+        let arguments = &messages[0].tool_calls[0]["function"]["arguments"];
+        assert_eq!(*arguments, json!({"zone": 1}));
+        assert_eq!(messages[1].tool_call_id.as_deref(), Some("call_1"));
+        let format = json!({"type": "json_schema", "json_schema": {"schema": {"type": "string"}}});
+        let order = parse(&json!({"response_format": format})).unwrap();
+        let schema = Grammar::JsonSchema("{\"type\":\"string\"}".to_owned());
+        assert_eq!(order.request.grammar, Some(schema));
+    }
+
+    #[test]
     fn what_we_cannot_do_is_refused_by_name() {
         for (extra, param) in [
-            (json!({"n": 2}), "n"),
-            (json!({"tools": [{}]}), "tools"),
+            (json!({"n": 9}), "n"),
+            (json!({"n": 0}), "n"),
+            (json!({"tools": [{"type": "web"}]}), "tools"),
+            (json!({"functions": [{}]}), "functions"),
+            (json!({"tool_choice": "required"}), "tool_choice"),
             (
-                json!({"response_format": {"type": "json_object"}}),
+                json!({"response_format": {"type": "xml"}}),
                 "response_format",
             ),
-            (json!({"logit_bias": {"5": 1}}), "logit_bias"),
+            (
+                json!({"response_format": {"type": "json_schema"}}),
+                "response_format",
+            ),
+            (
+                json!({"response_format": {"type": "json_schema",
+                    "json_schema": {"schema": {"title": "x".repeat(70_000)}}}}),
+                "response_format",
+            ),
+            (
+                json!({"response_format": {"type": "json_object"}, "tools": [
+                    {"type": "function", "function": {"name": "now"}}]}),
+                "response_format",
+            ),
+            (json!({"logit_bias": {"5": 101}}), "logit_bias"),
+            (json!({"logit_bias": {"five": 1}}), "logit_bias"),
             (json!({"modalities": ["audio"]}), "modalities"),
             (json!({"temperature": 2.1}), "temperature"),
             (json!({"top_p": -0.1}), "top_p"),
@@ -344,7 +365,7 @@ mod tests {
             (json!({"presence_penalty": 3}), "presence_penalty"),
             (json!({"messages": []}), "messages"),
             (
-                json!({"messages": [{"role": "tool", "content": "x"}]}),
+                json!({"messages": [{"role": "robot", "content": "x"}]}),
                 "messages",
             ),
             (
