@@ -21,6 +21,7 @@ mod node_api;
 mod probes;
 mod refusal;
 mod request_id;
+mod responses;
 mod sampling;
 mod several;
 mod shapes;
@@ -112,6 +113,7 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
         .route("/v1/models/{*id}", get(models::show::<N>))
         .route("/v1/chat/completions", post(chat::complete::<N>))
         .route("/v1/completions", post(completions::complete::<N>))
+        .route("/v1/responses", post(responses::respond::<N>))
         .route("/v1/embeddings", post(tokenize::embeddings))
         .route("/tokenize", post(tokenize::tokenize::<N>))
         .route("/detokenize", post(tokenize::detokenize::<N>))

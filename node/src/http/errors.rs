@@ -97,6 +97,11 @@ impl HttpError {
         }
     }
 
+    /// Its name for programs.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
     /// The JSON body, also used inside a stream.
     pub(crate) fn body(&self) -> serde_json::Value {
         json!({"error": {

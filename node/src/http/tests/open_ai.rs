@@ -43,6 +43,7 @@ fn what_may_have_been_billed_is_not_tried_again() {
             json!({"messages": [{"role": "user", "content": "hi"}]}),
         ),
         ("/v1/completions", json!({"prompt": "a"})),
+        ("/v1/responses", json!({"input": "a"})),
     ] {
         let (head, body) = post(&server, path, &body);
         assert!(head.starts_with("http/1.1 500"), "{path}: {head}");
@@ -95,6 +96,7 @@ fn odd_bodies_are_the_clients_fault() {
     let paths = [
         "/v1/chat/completions",
         "/v1/completions",
+        "/v1/responses",
         "/tokenize",
         "/detokenize",
     ];
