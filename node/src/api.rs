@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use talkoot_ledger::sync::SyncProgress;
+use utoipa::ToSchema;
 
 /// The version of these shapes, on every JSON object that stands alone.
 pub const SCHEMA: u32 = 1;
 
 /// `status`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -77,7 +78,7 @@ pub struct StatusView {
 }
 
 /// How many wallets are in the books.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 pub struct BooksView {
     /// All of them.
     pub wallets: u64,
@@ -86,7 +87,7 @@ pub struct BooksView {
 }
 
 /// How far a node is with fetching entries that peers have and it lacks.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 pub struct SyncView {
     /// Whether entries are being fetched.
     pub catching_up: bool,
@@ -113,7 +114,7 @@ impl From<SyncProgress> for SyncView {
 }
 
 /// How far a model is with loading.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoadingView {
     /// Its name.
     pub model: String,
@@ -131,7 +132,7 @@ impl std::fmt::Display for LoadingView {
 }
 
 /// A range of layers that one node serves.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ServedView {
     /// Model id.
     pub model: String,
@@ -166,7 +167,7 @@ pub struct ServedView {
 }
 
 /// One connected peer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PeerView {
     /// Its wallet.
     pub wallet: String,
@@ -187,7 +188,7 @@ pub struct PeerView {
 }
 
 /// One model known here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ModelView {
     /// Model id.
     pub id: String,
@@ -208,7 +209,7 @@ pub struct ModelView {
 }
 
 /// `peers`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PeersView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -217,7 +218,7 @@ pub struct PeersView {
 }
 
 /// `models`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ModelsView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -226,7 +227,7 @@ pub struct ModelsView {
 }
 
 /// `id`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct IdentityView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -243,7 +244,7 @@ pub struct IdentityView {
 }
 
 /// An invitation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct InviteView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -256,7 +257,7 @@ pub struct InviteView {
 }
 
 /// What to invite with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct InviteRequest {
     /// For how long, milliseconds.
     pub ttl_ms: u64,
@@ -265,7 +266,7 @@ pub struct InviteRequest {
 }
 
 /// One message of a chat.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ChatMessage {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
@@ -285,7 +286,7 @@ pub struct ChatMessage {
 }
 
 /// What to continue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prompt {
     /// A chat, rendered with the model's template.
@@ -297,7 +298,7 @@ pub enum Prompt {
 }
 
 /// What an answer's text must be: tokens that would break it are not picked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grammar {
     /// Any JSON object.
@@ -311,7 +312,7 @@ pub enum Grammar {
 }
 
 /// A question.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AskRequest {
     /// Name, id or unique prefix of an id; none means the only or first model
     /// with a full route.
@@ -409,7 +410,7 @@ const fn one() -> f32 {
 }
 
 /// One piece of an answer in the making.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum AskEvent {
     /// A route was found and reserved; work begins.
@@ -455,7 +456,7 @@ fn narrow<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::
 }
 
 /// One token and its log-probabilities.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct TokenView {
     /// Its id.
     pub id: u32,
@@ -473,7 +474,7 @@ pub struct TokenView {
 }
 
 /// One alternative.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct TopView {
     /// Its id.
     pub id: u32,
@@ -487,7 +488,7 @@ pub struct TopView {
 }
 
 /// One stage of a route.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct StageView {
     /// Whose.
     pub peer: String,
@@ -503,7 +504,7 @@ pub struct StageView {
 }
 
 /// The end of an answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AskDone {
     /// The job.
     pub job: String,
@@ -534,7 +535,7 @@ pub struct AskDone {
 }
 
 /// Text to make tokens of.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenizeRequest {
     /// As in [`AskRequest`].
     pub model: Option<String>,
@@ -550,7 +551,7 @@ pub struct TokenizeRequest {
 }
 
 /// The tokens of a text.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenizeView {
     /// Name of the model.
     pub model_name: String,
@@ -563,7 +564,7 @@ pub struct TokenizeView {
 }
 
 /// What is known of a model's tokenizer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenizerView {
     /// Name of the model.
     pub model_name: String,

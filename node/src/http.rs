@@ -18,6 +18,7 @@ mod metrics;
 mod models;
 mod native;
 mod node_api;
+mod openapi;
 mod probes;
 mod refusal;
 mod request_id;
@@ -114,6 +115,7 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
         .route("/v1/chat/completions", post(chat::complete::<N>))
         .route("/v1/completions", post(completions::complete::<N>))
         .route("/v1/responses", post(responses::respond::<N>))
+        .route("/openapi.json", get(openapi::document))
         .route("/v1/embeddings", post(tokenize::embeddings))
         .route("/tokenize", post(tokenize::tokenize::<N>))
         .route("/detokenize", post(tokenize::detokenize::<N>))

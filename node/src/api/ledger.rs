@@ -5,9 +5,10 @@
 //! through a JSON `Value`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The chain as it is held here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChainView {
     /// Entries.
     pub length: u64,
@@ -16,7 +17,7 @@ pub struct ChainView {
 }
 
 /// What one wallet has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BalanceView {
     /// Whose.
     pub wallet: String,
@@ -33,7 +34,7 @@ pub struct BalanceView {
 }
 
 /// A page of balances, sorted by wallet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BalancesView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -51,7 +52,7 @@ pub struct BalancesView {
 }
 
 /// What an entry came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutcomeView {
     /// `inert`, `noted`, `admitted`, `reserved`, `paid` or `released`.
     pub name: String,
@@ -85,7 +86,7 @@ pub struct OutcomeView {
 }
 
 /// One ledger entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntryView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -139,7 +140,7 @@ pub struct EntryView {
 }
 
 /// Asks for a part of the chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntriesQuestion {
     /// Only entries at this index and after; then the oldest are given first.
     /// Without it the newest are given.
@@ -169,7 +170,7 @@ pub struct EntriesQuestion {
 }
 
 /// A page of the chain.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct EntriesView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -184,7 +185,7 @@ pub struct EntriesView {
 }
 
 /// Asks for entries in the order in which they came here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArrivalsQuestion {
     /// The number of the first; none only asks where the end is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,7 +193,7 @@ pub struct ArrivalsQuestion {
 }
 
 /// Entries in the order in which they came.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ArrivalsView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -226,7 +227,7 @@ pub struct JobQuestion {
 }
 
 /// Asks for a page of balances.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BalancesQuestion {
     /// Only wallets that sort after this one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,7 +243,7 @@ pub struct ForksQuestion;
 pub struct GenesisQuestion;
 
 /// A founder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FounderView {
     /// Who.
     pub wallet: String,
@@ -251,7 +252,7 @@ pub struct FounderView {
 }
 
 /// The founding document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GenesisView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -278,7 +279,7 @@ pub struct GenesisView {
 }
 
 /// One wallet: its log, its place, its money, its jobs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuthorView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -313,7 +314,7 @@ pub struct AuthorView {
 }
 
 /// A job in the view of one of its parties.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuthorJobView {
     /// Its id.
     pub job: String,
@@ -332,7 +333,7 @@ pub struct AuthorJobView {
 }
 
 /// One stage of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobStageView {
     /// Who.
     pub worker: String,
@@ -378,7 +379,7 @@ pub struct JobStageView {
 }
 
 /// One step of a job's frontier: an entry of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FrontierStepView {
     /// The entry.
     pub id: String,
@@ -407,7 +408,7 @@ pub struct FrontierStepView {
 }
 
 /// What two neighbours say of the bytes between them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NeighbourView {
     /// The stage that sent, from 0.
     pub sender: usize,
@@ -423,7 +424,7 @@ pub struct NeighbourView {
 }
 
 /// A founder's view of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobFounderView {
     /// Who.
     pub wallet: String,
@@ -437,7 +438,7 @@ pub struct JobFounderView {
 
 /// What Divy's reference formulas would have made of a job, in their own unit:
 /// credits, which are tokens weighted by the size of the model. Never booked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DivyView {
     /// What would have been reserved.
     pub quoted_credits: f64,
@@ -448,7 +449,7 @@ pub struct DivyView {
 }
 
 /// One job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -516,7 +517,7 @@ pub struct JobView {
 }
 
 /// A log with two entries at one number.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ForkView {
     /// Whose.
     pub author: String,
@@ -529,7 +530,7 @@ pub struct ForkView {
 }
 
 /// All forked logs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ForksView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -544,7 +545,7 @@ pub struct ForksView {
 }
 
 /// A peer of an observer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObservedPeerView {
     /// Who.
     pub wallet: String,
@@ -559,7 +560,7 @@ pub struct ObservedPeerView {
 }
 
 /// What `ledger inspect` found.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct InspectView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -578,7 +579,7 @@ pub struct InspectView {
 }
 
 /// The outcome of `ledger verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyView {
     /// [`super::SCHEMA`].
     pub schema: u32,

@@ -1,9 +1,10 @@
 //! The shapes of `ledger quote`: what a job would cost, and why.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What to quote.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct QuoteRequest {
     /// Name, id or unique prefix of an id; none means the first with a full
     /// route.
@@ -15,7 +16,7 @@ pub struct QuoteRequest {
 }
 
 /// What a job would cost by today's route and offers. Nothing is reserved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuoteView {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -56,7 +57,7 @@ pub struct QuoteView {
 }
 
 /// One stage of the route.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuoteStage {
     /// Whose.
     pub peer: String,
@@ -71,7 +72,7 @@ pub struct QuoteStage {
 }
 
 /// The factors of one stage's part, and what they come to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuotePart {
     /// Its part of a token's FLOPs, kFLOP.
     pub share_kflop: u64,
@@ -102,7 +103,7 @@ pub struct QuotePart {
 
 /// Consumption by the reference accounting, in credits: tokens weighted by the
 /// size of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuoteCredits {
     /// Bytes of the model as stored.
     pub model_bytes: u64,

@@ -19,8 +19,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
-use request::{ChatOrder, ChatRequest};
-pub(crate) use request::{Message, messages};
+use request::ChatOrder;
+pub(crate) use request::{ChatRequest, Message, messages};
 use serde::Serialize;
 use stream::{Answer, ChatStream};
 
@@ -91,8 +91,9 @@ async fn collect(
 }
 
 /// A whole answer.
-#[derive(Debug, Serialize)]
-struct Completion {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChatCompletion)]
+pub(crate) struct Completion {
     id: String,
     object: &'static str,
     created: u64,
@@ -104,7 +105,8 @@ struct Completion {
 }
 
 /// One of its choices.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChatChoice)]
 pub(crate) struct Choice {
     index: usize,
     message: Spoken,
@@ -113,7 +115,8 @@ pub(crate) struct Choice {
 }
 
 /// What was said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChatMessageOut)]
 struct Spoken {
     role: &'static str,
     content: Option<String>,
@@ -150,7 +153,7 @@ impl Answer {
 }
 
 /// A call of a tool, whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ToolCall {
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
@@ -159,7 +162,7 @@ pub(crate) struct ToolCall {
     function: FunctionCall,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct FunctionCall {
     name: String,
     arguments: String,
@@ -195,13 +198,14 @@ pub(crate) fn call_id(job: &str, index: usize) -> String {
 }
 
 /// Log-probabilities of an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChatLogprobs)]
 pub(crate) struct Logprobs {
     content: Vec<TokenLogprob>,
     refusal: Option<Vec<TokenLogprob>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct TokenLogprob {
     token: String,
     logprob: f32,
@@ -209,7 +213,7 @@ struct TokenLogprob {
     top_logprobs: Vec<TopLogprob>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct TopLogprob {
     token: String,
     logprob: f32,

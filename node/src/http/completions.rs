@@ -19,7 +19,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
-use request::{CompletionOrder, CompletionRequest, Show};
+pub(crate) use request::CompletionRequest;
+use request::{CompletionOrder, Show};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -233,8 +234,8 @@ impl Encoder for CompletionStream {
 }
 
 /// A whole answer, or a chunk of a stream: the same shape at OpenAI.
-#[derive(Debug, Serialize)]
-struct Completion {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Completion {
     id: String,
     object: &'static str,
     created: u64,
@@ -243,12 +244,14 @@ struct Completion {
     choices: Vec<Choice>,
     /// Missing, null, or there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
     usage: Option<Option<Usage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     talkoot: Option<Receipt>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CompletionChoice)]
 struct Choice {
     index: usize,
     text: String,
@@ -264,7 +267,8 @@ impl Choice {
 }
 
 /// Four lists, one element for each token.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CompletionLogprobs)]
 struct Logprobs {
     tokens: Vec<String>,
     /// Null for the first token of a prompt.

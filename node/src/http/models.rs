@@ -8,17 +8,18 @@ use crate::api::{AskError, ErrorCode, ModelView};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// All models known here, also those without a full route now.
 pub(crate) async fn list<N: NodeApi>(State(app): State<App<N>>) -> Response {
     match app.node.models().await {
         Ok(models) => {
-            let data: Vec<Value> = models
+            let data = models
                 .iter()
                 .map(|model| object(model, &models, app.since))
                 .collect();
-            Json(json!({"object": "list", "data": data})).into_response()
+            let object = "list";
+            Json(Models { object, data }).into_response()
         }
         Err(error) => HttpError::of_node(&error, Dialect::OpenAi).into_response(),
     }
@@ -56,17 +57,40 @@ fn public_id<'a>(model: &'a ModelView, all: &[ModelView]) -> &'a str {
     }
 }
 
-fn object(model: &ModelView, all: &[ModelView], created: u64) -> Value {
+/// All models.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ModelList)]
+pub(crate) struct Models {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// One model.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+    context_length: u32,
+    /// `ready` or `uncovered`.
+    state: &'static str,
+    coverage: Vec<u32>,
+    price_ugft_per_token: u64,
+    talkoot_id: String,
+}
+
+fn object(model: &ModelView, all: &[ModelView], created: u64) -> Model {
     let least = model.coverage.iter().copied().min().unwrap_or(0);
-    json!({
-        "id": public_id(model, all),
-        "object": "model",
-        "created": created,
-        "owned_by": "talkoot",
-        "context_length": model.context,
-        "state": if least > 0 { "ready" } else { "uncovered" },
-        "coverage": model.coverage,
-        "price_ugft_per_token": model.price_ugft_per_token,
-        "talkoot_id": model.id,
-    })
+    Model {
+        id: public_id(model, all).to_owned(),
+        object: "model",
+        created,
+        owned_by: "talkoot",
+        context_length: model.context,
+        state: if least > 0 { "ready" } else { "uncovered" },
+        coverage: model.coverage.clone(),
+        price_ugft_per_token: model.price_ugft_per_token,
+        talkoot_id: model.id.clone(),
+    }
 }

@@ -76,10 +76,20 @@ pub(crate) async fn ask<N: NodeApi>(
     }
 }
 
+/// The answer to a stop.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Stopping {
+    schema: u32,
+    stopping: bool,
+}
+
 pub(crate) async fn shutdown<N: NodeApi>(State(app): State<App<N>>) -> Response {
     tracing::info!("asked to stop over HTTP");
     app.node.shutdown();
-    json(&serde_json::json!({"schema": SCHEMA, "stopping": true}))
+    json(&Stopping {
+        schema: SCHEMA,
+        stopping: true,
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(

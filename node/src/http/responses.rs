@@ -20,7 +20,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response as HttpResponse};
-use request::{ResponseOrder, ResponseRequest};
+use request::ResponseOrder;
+pub(crate) use request::ResponseRequest;
 use serde::Serialize;
 use serde_json::Value;
 use stream::ResponseStream;
@@ -83,7 +84,7 @@ async fn collect(
 }
 
 /// What a request asked for, given back with every response.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 struct Asked {
     instructions: Option<String>,
     max_output_tokens: Option<u32>,
@@ -97,8 +98,8 @@ struct Asked {
 }
 
 /// A response, whole or in the making.
-#[derive(Debug, Clone, Serialize)]
-struct Response {
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(crate) struct Response {
     id: String,
     object: &'static str,
     created_at: u64,
@@ -119,19 +120,21 @@ struct Response {
     job: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = ResponseError)]
 struct Failure {
     code: String,
     message: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 struct Incomplete {
     reason: &'static str,
 }
 
 /// A piece of the output.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = OutputItem)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Item {
     /// Text.
@@ -151,7 +154,8 @@ enum Item {
     },
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = OutputContent)]
 struct Content {
     r#type: &'static str,
     text: String,
@@ -168,7 +172,8 @@ impl Content {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = ResponseUsage)]
 struct Usage {
     input_tokens: u32,
     input_tokens_details: InputDetails,
@@ -178,12 +183,12 @@ struct Usage {
     credits: shapes::Credits,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 struct InputDetails {
     cached_tokens: u32,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 struct OutputDetails {
     reasoning_tokens: u32,
 }

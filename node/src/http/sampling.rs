@@ -20,7 +20,7 @@ const SCHEMA_BYTES_MAX: usize = 64 << 10;
 pub(crate) const TOP_LOGPROBS_MAX: u8 = 20;
 
 /// The keys that pick tokens, part of each request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 pub(crate) struct Sampling {
     pub(crate) model: Option<String>,
     pub(crate) temperature: Option<f32>,
@@ -39,7 +39,8 @@ pub(crate) struct Sampling {
 }
 
 /// A text or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = TextOrTexts)]
 #[serde(untagged)]
 pub(crate) enum OneOrMany {
     One(String),
@@ -47,7 +48,7 @@ pub(crate) enum OneOrMany {
 }
 
 /// Which chunks of a stream have the usage.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 pub(crate) struct StreamOptions {
     /// A last chunk with the usage, and null in all others.
     #[serde(default, deserialize_with = "or_default")]

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 /// Tokens and credits of a request, all its answers together.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub(crate) struct Usage {
     /// Prompt tokens; each answer computes the prompt by itself.
     pub(crate) prompt_tokens: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Usage {
 }
 
 /// The bill.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub(crate) struct Credits {
     /// Still held, µGFT.
     pub(crate) reserved: u64,
@@ -59,7 +59,7 @@ impl Usage {
 }
 
 /// Which job made an answer, and on which route.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct Receipt {
     /// The job.
     pub(crate) job: String,
@@ -67,6 +67,7 @@ pub(crate) struct Receipt {
     pub(crate) route: Vec<StageView>,
     /// Those of the other answers, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub(crate) others: Vec<Receipt>,
 }
 

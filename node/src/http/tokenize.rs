@@ -16,8 +16,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The body of `/tokenize`: a `prompt` or `messages`.
-#[derive(Debug, Deserialize)]
-struct Request {
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = TokenizeBody)]
+pub(crate) struct Request {
     model: Option<String>,
     prompt: Option<String>,
     messages: Option<Vec<chat::Message>>,
@@ -27,8 +28,9 @@ struct Request {
     return_token_strs: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
-struct Tokens {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TokenizeAnswer)]
+pub(crate) struct Tokens {
     count: usize,
     max_model_len: u32,
     tokens: Vec<u32>,
@@ -72,14 +74,16 @@ async fn tokens<N: NodeApi>(node: &N, request: Request) -> Result<Tokens, HttpEr
     })
 }
 
-#[derive(Debug, Deserialize)]
-struct Ids {
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = DetokenizeBody)]
+pub(crate) struct Ids {
     model: Option<String>,
     tokens: Vec<u32>,
 }
 
-#[derive(Debug, Serialize)]
-struct Text {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DetokenizeAnswer)]
+pub(crate) struct Text {
     prompt: String,
 }
 
@@ -104,8 +108,9 @@ pub(crate) struct Which {
     model: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Info {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TokenizerInfo)]
+pub(crate) struct Info {
     tokenizer_class: &'static str,
     model: String,
     model_max_length: u32,

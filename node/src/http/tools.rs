@@ -18,7 +18,7 @@ const TOOLS_MAX: usize = 128;
 const NAME_BYTES_MAX: usize = 64;
 
 /// A function that a model may call.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 pub(crate) struct Function {
     /// Its name.
     pub(crate) name: String,

@@ -43,6 +43,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("rustls", "talkoot"),
     ("axum", "talkoot"),
     ("clap", "talkoot"),
+    ("utoipa", "talkoot"),
     ("prometheus-client", "talkoot"),
 ];
 

@@ -68,6 +68,12 @@ const RULES: &[Rule] = &[
         except: &["node/src/http"],
     },
     Rule {
+        name: "utoipa describes what HTTP shows, and nothing else",
+        what: &[Crate("utoipa")],
+        scope: &[],
+        except: &["node/src/http", "node/src/api"],
+    },
+    Rule {
         name: "clap has one door",
         what: &[Crate("clap")],
         scope: &[],
@@ -304,6 +310,11 @@ const BREACHES: &[(&str, &str, &str)] = &[
     (
         "axum has",
         "#[axum::debug_handler] fn f() {}",
+        "node/src/ask.rs",
+    ),
+    (
+        "utoipa describes",
+        "use utoipa::ToSchema;",
         "node/src/ask.rs",
     ),
     (

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The body of `POST /v1/chat/completions`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct ChatRequest {
     messages: Vec<Message>,
     max_tokens: Option<u32>,
@@ -31,14 +31,16 @@ pub(crate) struct ChatRequest {
     sampling: Sampling,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ChatTool)]
 struct Tool {
     r#type: String,
     function: Option<Function>,
 }
 
 /// One message.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ChatMessageIn)]
 pub(crate) struct Message {
     role: String,
     content: Option<Content>,
@@ -47,27 +49,31 @@ pub(crate) struct Message {
     name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ToolCallIn)]
 struct CallMade {
     id: Option<String>,
     function: FunctionMade,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = FunctionCallIn)]
 struct FunctionMade {
     name: String,
     #[serde(default)]
     arguments: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ChatContent)]
 #[serde(untagged)]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ChatPart)]
 struct Part {
     r#type: String,
     text: Option<String>,

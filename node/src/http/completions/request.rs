@@ -13,8 +13,8 @@ const TOKENS_DEFAULT: u32 = 16;
 const ANSWERS_MAX: usize = 128;
 
 /// The body of `POST /v1/completions`.
-#[derive(Debug, Deserialize)]
-pub(super) struct CompletionRequest {
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct CompletionRequest {
     prompt: Prompts,
     max_tokens: Option<u32>,
     echo: Option<bool>,
@@ -25,7 +25,7 @@ pub(super) struct CompletionRequest {
     sampling: Sampling,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum Prompts {
     Text(String),

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The body of `POST /v1/responses`.
-#[derive(Debug, Deserialize)]
-pub(super) struct ResponseRequest {
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct ResponseRequest {
     input: Input,
     instructions: Option<String>,
     max_output_tokens: Option<u32>,
@@ -30,20 +30,20 @@ pub(super) struct ResponseRequest {
     sampling: Sampling,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 struct TextOptions {
     #[serde(default)]
     format: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum Input {
     Text(String),
     Items(Vec<InputItem>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct InputItem {
     r#type: Option<String>,
     role: Option<String>,
@@ -54,14 +54,14 @@ struct InputItem {
     output: Option<InputContent>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum InputContent {
     Text(String),
     Parts(Vec<InputPart>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct InputPart {
     r#type: String,
     text: Option<String>,
