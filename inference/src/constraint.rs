@@ -27,9 +27,9 @@ const LEXER_STATES: usize = 20_000;
 const GRAMMAR_SYMBOLS: usize = 200_000;
 /// Characters of a reason that is told.
 const REASON_CHARS_MAX: usize = 300;
-/// White space between the parts of a JSON text: models that may write any
-/// amount of it at times write nothing else.
-const JSON_WHITE_SPACE: &str = r"[\x20\x0A]{1,12}";
+/// White space between the parts of a JSON text, at most: a weak model that may
+/// write more of it writes little else.
+const JSON_WHITE_SPACE: &str = r"\x20";
 
 /// Why a grammar is refused or cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -85,6 +85,10 @@ fn noise_that_follows_a_schema_is_json_of_that_schema() {
         for params in (0..20).map(drawn).chain([greedy]) {
             let (text, ended) = complete(&asker, &grammar, &params, 400);
             assert!(ended, "{name}: {text}");
+            assert!(
+                !text.contains("  "),
+                "noise writes one space at most: {text}"
+            );
             let value: Value = serde_json::from_str(&text).unwrap();
             assert!(["fox", "owl"].contains(&value["kind"].as_str().unwrap()));
             assert!((1..=20).contains(&value["age"].as_i64().unwrap()));

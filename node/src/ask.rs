@@ -107,8 +107,10 @@ impl Asker {
         if prompt_tokens >= context {
             return Err(AskError::new(
                 ErrorCode::ContextLengthExceeded,
+                // OpenAI's own words are in it: programs look for them.
                 format!(
-                    "the prompt has {prompt_tokens} tokens and {} holds {context} together with the answer; shorten it",
+                    "the prompt has {prompt_tokens} tokens, but this model's maximum context length is \
+                     {context} tokens ({}), the answer included; shorten it",
                     model.card.name
                 ),
             ));

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Real clients against a real network: four workers and an asker on this machine.
+
+    ./scripts/clients.py                     install what is missing, run all
+    ./scripts/clients.py --program PATH      use this talkoot instead of building one
+    ./scripts/clients.py --only openai lost  some of the checks
+    ./scripts/clients.py --seconds 120       how long the load lasts
+
+Checks: openai, litellm, langchain, node (OpenAI's Node client and the AI SDK),
+schema (schemathesis on /openapi.json), evaluation (lm-evaluation-harness: the same
+log-probabilities from the route and from one node), first (the first token on an
+empty home), load (50 chats at the same time), lost (a worker is killed: every
+client sees an error).
+
+Needs Python 3.10, npm, and PyPI and npm's registry for the first run; without
+them (or with TALKOOT_SKIP_CLIENTS=1) it says so and skips. Packages lie in
+target/clients. Exit 0 only if every check that could run has passed.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HERE = ROOT / "scripts" / "clients"
+PLACE = ROOT / "target" / "clients"
+PYTHON = PLACE / "venv" / "bin" / "python"
+LOST_WAIT_SECONDS = 90
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def quiet(command, **more):
+    """Runs a command whose output only matters when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done
+
+
+def has_registries():
+    """Whether both registries answer, asked as their own clients would."""
+    if os.environ.get("TALKOOT_SKIP_CLIENTS") == "1":
+        return False
+    if not shutil.which("npm"):
+        return False
+    asks = (
+        [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", tempfile.mkdtemp(), "six"],
+        ["npm", "view", "is-number", "version"],
+    )
+    return all(subprocess.run(ask, capture_output=True, timeout=120).returncode == 0 for ask in asks)
+
+
+def install():
+    """Installs the pinned clients unless just these are there."""
+    wanted = (HERE / "requirements.txt").read_text() + (HERE / "package.json").read_text()
+    mark = PLACE / "installed"
+    if mark.exists() and mark.read_text() == wanted:
+        return
+    PLACE.mkdir(parents=True, exist_ok=True)
+    say("installing clients from PyPI and npm (a minute or two) …")
+    quiet([sys.executable, "-m", "venv", str(PLACE / "venv")])
+    pip = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    quiet([*pip, "-r", str(HERE / "requirements.txt")])
+    shutil.copy(HERE / "package.json", PLACE / "package.json")
+    quiet(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=PLACE)
+    mark.write_text(wanted)
+
+
+def build():
+    say("building talkoot …")
+    subprocess.run(["cargo", "build", "--locked", "-p", "talkoot"], cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / "debug" / "talkoot"
+
+
+class Node:
+    """A running node, by its home."""
+
+    def __init__(self, home):
+        self.home = pathlib.Path(home)
+        self.api = json.loads((self.home / "state" / "api.json").read_text())
+        self.base, self.pid = self.api["url"], self.api["pid"]
+
+    def is_there(self):
+        return pathlib.Path(f"/proc/{self.pid}").exists()
+
+
+class Network:
+    """An asker and four workers, started by `talkoot testnet --keep`."""
+
+    def __init__(self, program, directory):
+        self.program = program
+        say("starting an asker and four workers …")
+        command = [str(program), "testnet", "--keep", "--line", "1000000GFT", "--json"]
+        done = quiet(command, env=os.environ | {"TMPDIR": str(directory)})
+        homes = re.findall(r"TALKOOT_HOME=(\S+)\s+#", done.stderr)
+        self.nodes = [Node(home) for home in homes]
+        self.asker, self.workers = self.nodes[0], self.nodes[1:]
+        assert len(self.workers) == 4, done.stderr
+
+    def stop(self):
+        for node in self.nodes:
+            if node.is_there():
+                environment = os.environ | {"TALKOOT_HOME": str(node.home)}
+                subprocess.run([str(self.program), "down"], env=environment, capture_output=True)
+        for node in self.nodes:
+            if node.is_there():
+                os.kill(node.pid, signal.SIGKILL)
+
+
+class Alone:
+    """One node on an empty home, with the whole demo model."""
+
+    def __init__(self, program, directory):
+        self.home = pathlib.Path(directory) / "alone"
+        environment = os.environ | {"TALKOOT_HOME": str(self.home)}
+        ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0", "--no-mdns"]
+        self.begun = time.monotonic()
+        self.log = open(pathlib.Path(directory) / "alone.log", "w")
+        command = [str(program), "up", *ports]
+        self.process = subprocess.Popen(command, env=environment, stderr=self.log, stdout=self.log)
+
+    def base(self):
+        """Waits until the node is ready."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                base = Node(self.home).base
+                urllib.request.urlopen(f"{base}/readyz", timeout=5)
+                return base
+            except (OSError, ValueError):
+                time.sleep(0.02)
+        raise RuntimeError("the node alone is not ready after 60 s")
+
+    def first_token_seconds(self):
+        """From the start of the process to the first text of an answer."""
+        base = self.base()
+        wish = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {"content-type": "application/json"}
+        body = json.dumps(wish).encode()
+        request = urllib.request.Request(f"{base}/v1/chat/completions", body, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            for line in answer:
+                if b'"content":"' in line and b'"content":""' not in line:
+                    return time.monotonic() - self.begun
+        raise RuntimeError("the answer has no text")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+        self.log.close()
+
+
+class Checks:
+    def __init__(self, program, directory, args):
+        self.program, self.directory, self.args = program, directory, args
+        self.results = []
+        self.network = self.alone = None
+
+    def wants(self, name):
+        return not self.args.only or name in self.args.only
+
+    def note(self, name, passed):
+        self.results.append((name, passed))
+        print(f"{'PASS' if passed else 'FAIL'} {name}", flush=True)
+
+    def run(self, name, command, **more):
+        """A check that is a program: what it prints is shown, its code counts."""
+        if not self.wants(name):
+            return
+        say(f"== {name}")
+        done = subprocess.run([str(part) for part in command], **more)
+        self.note(name, done.returncode == 0)
+
+    def all(self):
+        base = self.network.asker.base
+        for name in ("openai", "litellm", "langchain"):
+            self.run(name, [PYTHON, HERE / f"check_{name}.py", base])
+        shutil.copy(HERE / "check_node.mjs", PLACE / "check_node.mjs")
+        self.run("node", ["node", PLACE / "check_node.mjs", base])
+        self.schema(base)
+        if self.wants("first") or self.wants("evaluation"):
+            self.beside_one_node(base)
+        pids = [str(node.pid) for node in self.network.nodes]
+        load = [sys.executable, HERE / "load.py", base, "--seconds", self.args.seconds, "--pid", *pids]
+        self.run("load", load)
+        if self.wants("lost"):
+            self.lost(base)
+
+    def schema(self, base):
+        checks = "not_a_server_error,status_code_conformance,content_type_conformance"
+        checks += ",response_schema_conformance,unsupported_method"
+        command = [PYTHON, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "--checks", checks]
+        command += ["--max-examples", "12", "--seed", "1", "--request-timeout", "60", "--no-color"]
+        self.run("schema", command, cwd=self.directory)
+
+    def beside_one_node(self, base):
+        self.alone = Alone(self.program, self.directory)
+        seconds = self.alone.first_token_seconds()
+        print(f"first token {seconds:.2f} s after the start of the process", flush=True)
+        if self.wants("first"):
+            self.note("first", seconds < 3)
+        self.run("evaluation", [PYTHON, HERE / "check_evaluation.py", base, self.alone.base()])
+        self.alone.stop()
+        self.alone = None
+
+    def lost(self, base):
+        """All clients stream; when each has begun, one worker is killed."""
+        say("== lost")
+        node = ["node", str(PLACE / "check_node.mjs"), base, "--lost"]
+        python = {name: [str(PYTHON), str(HERE / f"check_{name}.py"), base, "--lost"]
+                  for name in ("openai", "litellm", "langchain")}
+        clients = python | {"node": [*node, "openai"], "ai": [*node, "ai"]}
+        ready, streaming = threading.Semaphore(0), threading.Semaphore(0)
+        outcomes, inputs = {}, []
+
+        def follow(name, command):
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
+            )
+            inputs.append(process.stdin)
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                for word, reached in (("ready", ready), ("streaming", streaming)):
+                    if line.strip() == word:
+                        reached.release()
+            outcomes[name] = (process.wait(), "".join(lines))
+            # Whoever ends early must not keep the others waiting.
+            ready.release()
+            streaming.release()
+
+        threads = [threading.Thread(target=follow, args=item) for item in clients.items()]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            ready.acquire(timeout=LOST_WAIT_SECONDS)
+        for stdin in inputs:
+            stdin.write("go\n")
+            stdin.flush()
+        for _ in threads:
+            streaming.acquire(timeout=LOST_WAIT_SECONDS)
+        os.kill(self.network.workers[2].pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join(LOST_WAIT_SECONDS)
+        for name in clients:
+            code, text = outcomes.get(name, (1, "it did not end"))
+            print(f"  {name}: {text.strip()[-300:]}")
+            self.note(f"lost: {name} sees an error", code == 0 and "streaming" in text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", type=pathlib.Path, help="default: built now, without optimisation")
+    parser.add_argument("--only", nargs="+", default=[], metavar="CHECK")
+    parser.add_argument("--seconds", default="20", help="of load (default 20)")
+    args = parser.parse_args()
+    if not has_registries():
+        print("clients skipped: PyPI or npm's registry cannot be reached (or TALKOOT_SKIP_CLIENTS=1)")
+        return
+    install()
+    program = (args.program or build()).resolve()
+    with tempfile.TemporaryDirectory(prefix="talkoot-clients-") as directory:
+        checks = Checks(program, directory, args)
+        try:
+            checks.network = Network(program, directory)
+            checks.all()
+        finally:
+            for running in (checks.network, checks.alone):
+                if running:
+                    running.stop()
+    failed = sum(1 for _, passed in checks.results if not passed)
+    print(f"{len(checks.results) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
