@@ -125,7 +125,9 @@ impl Constraints {
             Ok(matcher)
         });
         matcher
-            .map(|matcher| Constraint { matcher })
+            .map(|matcher| Constraint {
+                matcher: Box::new(matcher),
+            })
             .map_err(ConstraintError::Refused)
     }
 }
@@ -175,7 +177,8 @@ fn spaced(mut schema: Value) -> Value {
 /// A grammar on its way through one completion.
 #[derive(Clone)]
 pub struct Constraint {
-    matcher: Matcher,
+    /// Boxed: more than a KiB, and few completions have one.
+    matcher: Box<Matcher>,
 }
 
 impl std::fmt::Debug for Constraint {

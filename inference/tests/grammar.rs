@@ -1,7 +1,12 @@
 //! Grammars: a completion of any model follows them to the end, and none can
 //! make a stage stop or fill its memory.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise and tell about it"
+)]
 
 mod common;
 

@@ -447,7 +447,6 @@ pub struct TestnetArgs {
 
 /// What a line asks for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one, for a moment")]
 pub enum Parsed {
     /// Run this.
     Run(Cli),

@@ -7,6 +7,7 @@
 //! attested), so that their holds end. It does no I/O.
 
 mod measure;
+mod scores;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -19,7 +20,7 @@ pub use types::{
 use crate::core::lockstep::{Lockstep, Progress};
 use std::collections::VecDeque;
 use talkoot_protocol::control::FailCode;
-use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, ScoresPayload, TokenPayload};
+use talkoot_protocol::frame::{Finish, Frame, FrameHeader, FrameKind, TokenPayload};
 use talkoot_protocol::{
     Ack, Attestation, DType, Hash, LayerRange, Signed, Transcript, Verified, limits,
 };
@@ -297,46 +298,6 @@ impl SubmissionCore {
         }
     }
 
-    fn on_scores(&mut self, frame: &Frame, now_us: u64) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        let last = self.setup.shape.count().saturating_sub(1);
-        match self.read_scores(frame) {
-            Ok(payload) => {
-                self.last_event_us = now_us;
-                self.scored = self.scored.saturating_add(frame.header.rows);
-                self.actions
-                    .push_back(SubmissionAction::ObserveScores(payload.scores));
-            }
-            Err(reason) => self.fail(last, FailCode::Protocol, reason, now_us),
-        }
-    }
-
-    /// Scores come in order, without gaps, of tokens whose predecessor was sent.
-    fn read_scores(&self, frame: &Frame) -> Result<ScoresPayload, String> {
-        let (position, rows) = (frame.header.position, frame.header.rows);
-        let end = position.saturating_add(rows);
-        let sent = self.sent_prompt.saturating_add(1);
-        if position != self.scored || end > sent.min(self.setup.shape.prompt_tokens) {
-            return Err(format!(
-                "scores of {rows} tokens at position {position} where {} comes next",
-                self.scored
-            ));
-        }
-        let payload = ScoresPayload::decode(&frame.payload).map_err(|error| error.to_string())?;
-        let vocabulary = self.setup.shape.vocabulary;
-        let wanted = usize::from(self.setup.scores.unwrap_or(0));
-        let fits = payload.scores.iter().all(|score| {
-            score.top.len() <= wanted && score.top.iter().all(|top| top.token < vocabulary)
-        });
-        if payload.scores.len() == rows as usize && fits {
-            Ok(payload)
-        } else {
-            Err("scores of another shape than was asked for".to_owned())
-        }
-    }
-
     fn on_token(&mut self, frame: &Frame, now_us: u64) {
         if self.phase != Phase::Running {
             return;
@@ -381,7 +342,7 @@ impl SubmissionCore {
                 frame.header.position
             ));
         }
-        if self.setup.scores.is_some() && self.scored < shape.prompt_tokens {
+        if self.lacks_scores() {
             return Err("a token before the scores of the prompt".to_owned());
         }
         let payload = TokenPayload::decode(&frame.payload).map_err(|error| error.to_string())?;

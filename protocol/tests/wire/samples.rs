@@ -259,7 +259,7 @@ fn control_samples() -> Vec<Sample> {
         .into()
 }
 
-fn data_samples() -> Vec<Sample> {
+fn frame_samples() -> Vec<Sample> {
     let ids: Vec<u8> = [1_u32, 2, 3]
         .iter()
         .flat_map(|id| id.to_le_bytes())
@@ -306,9 +306,13 @@ fn data_samples() -> Vec<Sample> {
             ),
         ),
     ];
-    let mut samples: Vec<Sample> = frames
+    frames
         .map(|(name, frame)| sample(name, frame.to_bytes(), recode_frame))
-        .into();
+        .into()
+}
+
+fn data_samples() -> Vec<Sample> {
+    let mut samples = frame_samples();
     let request = BlobRequest {
         hash: hash("blob"),
         offset: 1 << 20,

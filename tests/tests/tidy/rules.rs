@@ -164,7 +164,7 @@ const RULES: &[Rule] = &[
         scope: &["protocol/src/", "ledger/src/"],
         // Sampling and log-probabilities travel, but are never signed.
         except: &[
-            "protocol/src/control.rs",
+            "protocol/src/sampling.rs",
             "protocol/src/frame.rs",
             "ledger/src/divy",
         ],

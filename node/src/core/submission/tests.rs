@@ -4,6 +4,8 @@
 //! The network may lose every acknowledgement (a silent submitter) or the
 //! observer may stop anywhere; the frames of the ring are sometimes repeated.
 
+mod scores;
+
 use super::*;
 use crate::core::job::{Deadlines, JobShape};
 use crate::core::lockstep::progress_at;
@@ -11,7 +13,7 @@ use crate::core::stage::{
     Computed, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup, Work,
 };
 use talkoot_protocol::control::ControlMessage;
-use talkoot_protocol::frame::{TokenLogprob, TokenScore};
+use talkoot_protocol::frame::TokenScore;
 use talkoot_protocol::{ArithmeticId, JobId, Keypair, NetworkId, Policy};
 
 const NETWORK: NetworkId = NetworkId(Hash::ZERO);
@@ -517,79 +519,6 @@ fn a_false_attestation_is_not_acknowledged() {
     world.drain();
     let id = newest.id();
     assert!(world.acks[acks..].iter().all(|ack| ack.attestation == id));
-}
-
-#[test]
-fn a_last_stage_that_leaves_out_scores_is_named() {
-    for seed in (0..40).filter(|seed| seed % 2 == 0) {
-        let mut world = World::new(seed);
-        if world.shape.prompt_tokens == 1 {
-            continue;
-        }
-        world.withholds_scores = true;
-        world.run();
-        assert!(world.observed.is_empty(), "seed {seed}");
-        let failure = world.submitter.ended().failure.unwrap();
-        assert_eq!(failure.stage, Some(world.stages.len() - 1));
-        assert!(failure.reason.contains("scores"), "{}", failure.reason);
-    }
-}
-
-#[test]
-fn scores_out_of_place_or_shape_are_refused() {
-    let score = |token| TokenScore {
-        logprob: -1.0,
-        top: vec![TokenLogprob {
-            token,
-            logprob: -1.0,
-        }],
-    };
-    let bare = TokenScore {
-        logprob: -1.0,
-        top: Vec::new(),
-    };
-    let first = || {
-        let mut world = (0..)
-            .map(World::new)
-            .find(|world| world.is_scored && world.shape.prompt_tokens > 20)
-            .unwrap();
-        while world.scores.is_empty() {
-            assert!(world.step());
-        }
-        world
-    };
-    for (skip, rows, scores) in [
-        (1, 1, vec![bare.clone()]),
-        (0, 2, vec![bare.clone()]),
-        (0, 500, vec![bare.clone(); 500]),
-        (0, 1, vec![score(3)]),
-        (0, 1, vec![score(100)]),
-    ] {
-        let mut world = first();
-        let position = u32::try_from(world.scores.len()).unwrap() + 1 + skip;
-        let payload = ScoresPayload { scores }.to_bytes();
-        let header = FrameHeader {
-            kind: FrameKind::Scores,
-            dtype: DType::F32,
-            job: world.shape.job,
-            epoch: 0,
-            position,
-            rows,
-            times: 0,
-            length: u32::try_from(payload.len()).unwrap(),
-        };
-        world.submitter.check(&header).unwrap();
-        let frame = Frame {
-            header,
-            times: Vec::new(),
-            payload,
-        };
-        world
-            .submitter
-            .handle(SubmissionEvent::Scores(frame), world.now_us);
-        let failure = world.submitter.ended().failure.unwrap();
-        assert!(failure.reason.contains("scores"), "{}", failure.reason);
-    }
 }
 
 #[test]

@@ -246,8 +246,8 @@ fn a_lost_hop_is_an_error_object_and_no_done() {
     )));
     let text = stream(false, broken);
     assert!(text.ends_with(
-        "data: {\"error\":{\"code\":\"stage_failed\",\"message\":\"bb (layers 0..8) went away\",\
-         \"param\":null,\"type\":\"server_error\"}}\n\n"
+        "data: {\"error\":{\"message\":\"bb (layers 0..8) went away\",\"type\":\"server_error\",\
+         \"param\":null,\"code\":\"stage_failed\"}}\n\n"
     ));
     assert!(!text.contains("[DONE]"));
 }
