@@ -8,7 +8,8 @@
 
 Checks: openai, litellm, langchain, node (OpenAI's Node client and the AI SDK),
 schema (schemathesis on /openapi.json), evaluation (lm-evaluation-harness: the same
-log-probabilities from the route and from one node), first (the first token on an
+log-probabilities from the route and from one node), tools (a model whose template
+knows them), first (the first token on an
 empty home), load (50 chats at the same time), lost (a worker is killed: every
 client sees an error).
 
@@ -122,15 +123,18 @@ class Network:
 
 
 class Alone:
-    """One node on an empty home, with the whole demo model."""
+    """One node on an empty home, with the whole demo model or that of a directory."""
 
-    def __init__(self, program, directory):
-        self.home = pathlib.Path(directory) / "alone"
+    def __init__(self, program, directory, model=None):
+        name = model.name if model else "alone"
+        self.home = pathlib.Path(directory) / f"home-{name}"
         environment = os.environ | {"TALKOOT_HOME": str(self.home)}
         ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0", "--no-mdns"]
         self.begun = time.monotonic()
-        self.log = open(pathlib.Path(directory) / "alone.log", "w")
+        self.log = open(pathlib.Path(directory) / f"{name}.log", "w")
         command = [str(program), "up", *ports]
+        if model:
+            command += ["--model", str(model)]
         self.process = subprocess.Popen(command, env=environment, stderr=self.log, stdout=self.log)
 
     def base(self):
@@ -164,6 +168,25 @@ class Alone:
         self.log.close()
 
 
+TOOLS_TEMPLATE = """{{ bos_token }}{% if tools %}<|system|>{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}Call as <tool_call>
+{"name": ..., "arguments": ...}
+</tool_call>{% endif %}{% for message in messages %}<|{{ 'user' if message.role == 'tool' else message.role }}|>\
+{{ message.content }}{% for call in message.tool_calls %}<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"""
+
+
+def model_with_tools(directory):
+    """The demo model with a template that knows tools."""
+    place = pathlib.Path(directory) / "tools"
+    shutil.copytree(ROOT / "models" / "demo", place)
+    file = place / "tokenizer_config.json"
+    settings = json.loads(file.read_text()) | {"chat_template": TOOLS_TEMPLATE}
+    file.write_text(json.dumps(settings))
+    return place
+
+
 class Checks:
     def __init__(self, program, directory, args):
         self.program, self.directory, self.args = program, directory, args
@@ -194,6 +217,11 @@ class Checks:
         self.schema(base)
         if self.wants("first") or self.wants("evaluation"):
             self.beside_one_node(base)
+        if self.wants("tools"):
+            self.alone = Alone(self.program, self.directory, model_with_tools(self.directory))
+            self.run("tools", [PYTHON, HERE / "check_tools.py", self.alone.base()])
+            self.alone.stop()
+            self.alone = None
         pids = [str(node.pid) for node in self.network.nodes]
         load = [sys.executable, HERE / "load.py", base, "--seconds", self.args.seconds, "--pid", *pids]
         self.run("load", load)

@@ -167,7 +167,7 @@ pub struct UpArgs {
         value_delimiter = ','
     )]
     pub http_host: Vec<String>,
-    /// A web page's origin that may ask, e.g. https://app.example.org; may repeat
+    /// A web page's origin that may ask, such as `https://app.example.org`; may repeat
     #[arg(
         long,
         value_name = "ORIGIN",

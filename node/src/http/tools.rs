@@ -149,11 +149,14 @@ impl Tools {
                 "additionalProperties": false,
             })
         };
-        let schema = match self.functions.as_slice() {
+        let mut schema = match self.functions.as_slice() {
             [function] => call(function),
             all => json!({"anyOf": all.iter().map(call).collect::<Vec<_>>()}),
         };
         request.grammar = Some(if has_tags {
+            // As schemas that stand alone have it: a weak model that may write
+            // any amount of white space writes little else.
+            schema["x-guidance"] = json!({"whitespace_pattern": " "});
             let text = format!("start: \"{OPEN}\\n\" call \"\\n{CLOSE}\"\ncall: %json {schema}\n");
             Grammar::Lark(text)
         } else {
