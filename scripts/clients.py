@@ -14,7 +14,8 @@ empty home), load (50 chats at the same time), lost (a worker is killed: every
 client sees an error).
 
 Needs Python 3.10, npm, and PyPI and npm's registry for the first run; without
-them (or with TALKOOT_SKIP_CLIENTS=1) it says so and skips. Packages lie in
+them (or with TALKOOT_SKIP_CLIENTS=1) it says so and skips. What does not install is
+skipped, too: a registry's bad hour says nothing about this project. Packages lie in
 target/clients. Exit 0 only if every check that could run has passed.
 """
 
@@ -300,7 +301,12 @@ def main():
     if not has_registries():
         print("clients skipped: PyPI or npm's registry cannot be reached (or TALKOOT_SKIP_CLIENTS=1)")
         return
-    install()
+    try:
+        install()
+    except RuntimeError as error:
+        # A registry's bad hour is not this project's fault.
+        print(f"clients skipped: they could not be installed: {error}")
+        return
     program = (args.program or build()).resolve()
     with tempfile.TemporaryDirectory(prefix="talkoot-clients-") as directory:
         checks = Checks(program, directory, args)
