@@ -371,7 +371,8 @@ pub struct AskRequest {
     #[serde(default)]
     pub tools: Vec<Value>,
     /// A name for this request that all its stages write into their logs: at
-    /// most 64 characters of `A-Za-z0-9._-`. None makes the job's id its name.
+    /// most 64 characters of `A-Za-z0-9._-`. HTTP names every request; none leaves
+    /// the logs with the job's id alone.
     #[serde(default)]
     pub request_id: Option<String>,
 }
