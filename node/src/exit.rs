@@ -31,6 +31,8 @@ pub enum Exit {
     TimedOut = 8,
     /// A setting, the home or its files cannot be used.
     BadConfig = 9,
+    /// `doctor` found something that does not work.
+    Unhealthy = 10,
     /// Ctrl-C.
     Interrupted = 130,
 }
@@ -48,6 +50,7 @@ impl Exit {
         (Self::VerifyFailed, "verification failed"),
         (Self::TimedOut, "timed out"),
         (Self::BadConfig, "a setting or the home cannot be used"),
+        (Self::Unhealthy, "`doctor` found a failing check"),
         (Self::Interrupted, "interrupted"),
     ];
 
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn the_table_lists_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
     }
 
     #[test]

@@ -131,7 +131,6 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
 fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     let writes = Router::new()
         .route("/api/v1/invite", post(native::invite::<N>))
-        .route("/api/v1/ledger/quote", post(native::quote::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
@@ -139,6 +138,8 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
         .route("/api/v1/models", get(native::models::<N>))
+        // It reads, whatever its method: only offers are asked for.
+        .route("/api/v1/ledger/quote", post(native::quote::<N>))
         .merge(ledger_routes::<N>())
         .merge(writes)
 }

@@ -201,13 +201,17 @@ pub(super) const ROUTES: &[Route] = &[
         "The founding document",
         Schemas::of::<GenesisView>,
     ),
-    write(
-        "/api/v1/ledger/quote",
-        "quote",
-        "What a job would cost",
-        Schemas::of::<QuoteRequest>,
-        Content::Json(Schemas::of::<QuoteView>),
-    ),
+    Route {
+        needs_token: false,
+        errors: OPEN,
+        ..write(
+            "/api/v1/ledger/quote",
+            "quote",
+            "What a job would cost",
+            Schemas::of::<QuoteRequest>,
+            Content::Json(Schemas::of::<QuoteView>),
+        )
+    },
     write(
         "/api/v1/invite",
         "invite",

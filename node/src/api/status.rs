@@ -1,0 +1,212 @@
+//! What a node says of itself, its peers and the models it knows.
+
+use super::{BalanceView, ChainView};
+use serde::{Deserialize, Serialize};
+use talkoot_ledger::sync::SyncProgress;
+use utoipa::ToSchema;
+
+/// `status`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StatusView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Version of the software.
+    pub version: String,
+    /// Our wallet.
+    pub wallet: String,
+    /// Our libp2p peer id.
+    pub peer_id: String,
+    /// Name of the network.
+    pub network: String,
+    /// Its id.
+    pub network_id: String,
+    /// Whether a chat model has a full route now; if not, `reasons` says why.
+    pub ready: bool,
+    /// Why the node is not ready, or what it should tell its owner.
+    pub reasons: Vec<String>,
+    /// Connected peers.
+    pub peers: usize,
+    /// What we serve.
+    pub serving: Vec<ServedView>,
+    /// What is being loaded to be served.
+    #[serde(default)]
+    pub loading: Option<LoadingView>,
+    /// The instruction set of our kernels.
+    #[serde(default)]
+    pub instruction_set: String,
+    /// Threads that compute a step together.
+    #[serde(default)]
+    pub threads: usize,
+    /// Models known in the network.
+    pub models: Vec<ModelView>,
+    /// Our balance.
+    pub balance: BalanceView,
+    /// The chain.
+    pub chain: ChainView,
+    /// Who is in the books.
+    #[serde(default)]
+    pub books: BooksView,
+    /// How far catching up with the peers is.
+    pub sync: SyncView,
+    /// Whether we may sign entries; if not, why.
+    pub signing: String,
+    /// Whether jobs are paid in this network.
+    pub accounting: bool,
+    /// What its prices follow: `flops` or `size`.
+    pub pricing: String,
+    /// libp2p addresses, with our peer id.
+    pub addresses: Vec<String>,
+    /// Data-plane addresses.
+    pub data_addresses: Vec<String>,
+    /// Milliseconds since start.
+    pub uptime_ms: u64,
+}
+
+/// How many wallets are in the books.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+pub struct BooksView {
+    /// All of them.
+    pub wallets: u64,
+    /// Those proven to have forked their log.
+    pub forked_wallets: u64,
+}
+
+/// How far a node is with fetching entries that peers have and it lacks.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+pub struct SyncView {
+    /// Whether entries are being fetched.
+    pub catching_up: bool,
+    /// Entries still to come, by what peers claim.
+    pub to_fetch: u64,
+    /// Entries fetched so far, this time.
+    pub fetched: u64,
+    /// Peers that are asked for a part now.
+    pub peers: usize,
+    /// Entries fetched in a second, lately.
+    pub entries_per_second: u64,
+}
+
+impl From<SyncProgress> for SyncView {
+    fn from(progress: SyncProgress) -> Self {
+        Self {
+            catching_up: progress.is_catching_up,
+            to_fetch: progress.to_fetch,
+            fetched: progress.fetched,
+            peers: progress.peers,
+            entries_per_second: progress.entries_per_second,
+        }
+    }
+}
+
+/// How far a model is with loading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoadingView {
+    /// Its name.
+    pub model: String,
+    /// `opening`, `hashing` (which model it is), `packing`, or `reading` from
+    /// the cache.
+    pub step: String,
+    /// How much of the step is done.
+    pub percent: u32,
+}
+
+impl std::fmt::Display for LoadingView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {} %", self.step, self.model, self.percent)
+    }
+}
+
+/// A range of layers that one node serves.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServedView {
+    /// Model id.
+    pub model: String,
+    /// Its name.
+    pub name: String,
+    /// First layer and one past the last.
+    pub layers: [u32; 2],
+    /// Layers of the whole model.
+    pub layers_total: u32,
+    /// Measured speed.
+    pub layers_per_second: u32,
+    /// Bytes of the weights, 0 when not known.
+    pub bytes: u64,
+    /// Bytes of the caches of open sessions.
+    #[serde(default)]
+    pub session_bytes: u64,
+    /// Bytes that those caches may take, 0 when not known.
+    #[serde(default)]
+    pub session_bytes_max: u64,
+    /// Open sessions.
+    #[serde(default)]
+    pub sessions: usize,
+    /// Sessions at most, 0 when not known.
+    #[serde(default)]
+    pub sessions_max: usize,
+    /// How the weights are stored; empty when not known.
+    #[serde(default)]
+    pub dtype: String,
+    /// The id of the arithmetic.
+    #[serde(default)]
+    pub arithmetic: String,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PeerView {
+    /// Its wallet.
+    pub wallet: String,
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// The address we are connected to.
+    pub address: String,
+    /// Round trip, µs, when measured.
+    pub rtt_us: Option<u64>,
+    /// Software version it announced.
+    pub software: Option<String>,
+    /// What it serves.
+    pub serving: Vec<ServedView>,
+    /// Marks for bad behaviour.
+    pub marks: u32,
+    /// The reason of the newest mark.
+    pub last_mark: Option<String>,
+}
+
+/// One model known here.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ModelView {
+    /// Model id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Layers.
+    pub layers: u32,
+    /// How the weights are stored.
+    pub dtype: String,
+    /// Tokens a session may hold.
+    pub context: u32,
+    /// For each layer, how many peers (we included) serve it.
+    pub coverage: Vec<u32>,
+    /// Price of one token, µGFT; 0 without accounting.
+    pub price_ugft_per_token: u64,
+    /// Whether the files are here.
+    pub local: bool,
+}
+
+/// `peers`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PeersView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Connected peers.
+    pub peers: Vec<PeerView>,
+}
+
+/// `models`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ModelsView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Models known in the network.
+    pub models: Vec<ModelView>,
+}
