@@ -7,12 +7,14 @@
 mod ask;
 mod error;
 mod ledger;
+mod peers;
 pub mod quote;
 mod status;
 
 pub use ask::*;
 pub use error::{AskError, ErrorCode};
 pub use ledger::*;
+pub use peers::*;
 pub use status::*;
 
 use serde::{Deserialize, Serialize};

@@ -217,7 +217,8 @@ impl Asker {
             .collect();
         self.control.directory().read(|directory, now_ms| {
             let present = directory.present(now_ms);
-            let others = present.filter(|(wallet, _)| **wallet != me);
+            let host = self.data.host();
+            let others = present.filter(|(wallet, _)| **wallet != me && !host.is_kept_out(wallet));
             served.extend(others.flat_map(|(wallet, present)| {
                 present
                     .presence

@@ -10,6 +10,7 @@ mod join;
 mod key;
 mod ledger;
 mod models;
+mod peers;
 mod testnet;
 mod up;
 
@@ -25,6 +26,10 @@ pub use ledger::{
 
 pub use models::{
     EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
+};
+pub use peers::{
+    BanArgs, BanVerb, BootstrapArgs, BootstrapVerb, LabelArgs, PeersArgs, PingArgs, UnbanArgs,
+    WelcomeArgs,
 };
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
@@ -71,8 +76,20 @@ pub enum Command {
     Ask(AskArgs),
     /// One page about the running node
     Status(ReadArgs),
-    /// Connected peers and what they serve
-    Peers(ReadArgs),
+    /// Connected peers and what they serve; --why: who is not connected, and why
+    Peers(PeersArgs),
+    /// Round trips to a peer
+    Ping(PingArgs),
+    /// Addresses to dial first, at every start
+    Bootstrap(BootstrapArgs),
+    /// Keep a peer out
+    Ban(BanArgs),
+    /// Let a banned peer in again
+    Unban(UnbanArgs),
+    /// Give a peer a name of your own
+    Label(LabelArgs),
+    /// Let a connected newcomer without a ticket write into the ledger
+    Welcome(WelcomeArgs),
     /// Who this node is (needs no running node)
     Id(ReadArgs),
     /// Models of this machine and of the network, their coverage and price
@@ -85,7 +102,7 @@ pub enum Command {
     Rm(RmArgs),
     /// Print a ticket with which another machine joins this network
     Invite(InviteArgs),
-    /// Join the network of a ticket (while the books hold only own entries)
+    /// Try a ticket, then join its network (while the books hold only own entries)
     Join(JoinArgs),
     /// Keys for programs that ask over HTTP from other machines (needs no running node)
     Key(KeyArgs),

@@ -4,23 +4,29 @@
 //! everything else to stderr, and ends with a [`Failure`] or none.
 
 pub mod ask;
+pub mod ban;
 pub mod bench;
+pub mod bootstrap;
+pub mod contacts;
 pub mod down;
 pub mod id;
 pub mod import;
 pub mod invite;
 pub mod join;
 pub mod key;
+pub mod label;
 pub mod ledger;
 pub mod models;
 pub mod output;
 pub mod peers;
+pub mod ping;
 pub mod progress;
 pub mod rm;
 pub mod show;
 pub mod status;
 pub mod testnet;
 pub mod up;
+pub mod welcome;
 
 use crate::cli::{self, Cli, Command, Parsed};
 use crate::client::Client;
@@ -61,6 +67,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Ask(args)) => ask::run(args, &home),
         Some(Command::Status(args)) => status::run(&args, &home),
         Some(Command::Peers(args)) => peers::run(&args, &home),
+        Some(Command::Ping(args)) => ping::run(&args, &home),
+        Some(Command::Bootstrap(args)) => bootstrap::run(&args, &home),
+        Some(Command::Ban(args)) => ban::run(&args, &home),
+        Some(Command::Unban(args)) => ban::unban(&args, &home),
+        Some(Command::Label(args)) => label::run(&args, &home),
+        Some(Command::Welcome(args)) => welcome::run(&args, &home),
         Some(Command::Id(args)) => id::run(&args, &home),
         Some(Command::Models(args)) => models::run(&args, &home),
         Some(Command::Import(args)) => import::run(&args, &home),

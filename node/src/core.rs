@@ -4,6 +4,7 @@
 //! `handle(input, now) -> outputs`; timers come in as time, randomness as a
 //! seed. Nothing here knows the network, the disk or HTTP.
 
+pub mod dials;
 pub mod directory;
 pub mod job;
 pub mod lockstep;

@@ -130,6 +130,9 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
 
 fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     let writes = Router::new()
+        .route("/api/v1/ping", post(native::ping::<N>))
+        .route("/api/v1/welcome", post(native::welcome::<N>))
+        .route("/api/v1/contacts", post(native::take_contacts::<N>))
         .route("/api/v1/invite", post(native::invite::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
@@ -137,6 +140,7 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     Router::new()
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
+        .route("/api/v1/peers/why", get(native::unreached::<N>))
         .route("/api/v1/models", get(native::models::<N>))
         // It reads, whatever its method: only offers are asked for.
         .route("/api/v1/ledger/quote", post(native::quote::<N>))

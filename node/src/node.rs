@@ -4,6 +4,7 @@
 //! [`NodeHandle`] answers for all of them and stops them in the reverse order.
 //! Decisions stand elsewhere.
 
+mod acquaintances;
 mod loading;
 mod serving;
 mod start;
@@ -13,8 +14,8 @@ pub use start::{NodeParts, start};
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, SCHEMA,
+    ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
@@ -28,6 +29,7 @@ use crate::models::Models;
 use crate::settings::Settings;
 use crate::views::LedgerQuestion;
 use crate::{invites, swarm, views};
+use acquaintances::Acquaintances;
 use loading::Loading;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ struct Parts {
     /// Where what can be made again is kept.
     cache: PathBuf,
     loading: Loading,
+    acquaintances: Acquaintances,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
 }
@@ -164,6 +167,7 @@ impl NodeHandle {
             pricing: ctx.genesis.policy.pricing.name().to_owned(),
             addresses: self.0.control.swarm().listeners(),
             data_addresses: self.data_addresses(),
+            neighbours: self.neighbours(),
             uptime_ms: u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
@@ -176,45 +180,6 @@ impl NodeHandle {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         addresses.iter().map(ToString::to_string).collect()
-    }
-
-    /// `peers`.
-    ///
-    /// # Errors
-    /// None now; the signature is the same for all requests.
-    #[expect(clippy::unused_async, reason = "all requests are alike to HTTP")]
-    pub async fn peers(&self) -> Answer<Vec<PeerView>> {
-        let directory = self.0.control.directory();
-        let view = |peer: swarm::PeerInfo| {
-            let presence = directory.read(|directory, now_ms| {
-                directory
-                    .get(&peer.wallet, now_ms)
-                    .map(|present| present.presence.clone())
-            });
-            PeerView {
-                wallet: peer.wallet.to_string(),
-                peer_id: peer.peer_id,
-                address: peer.address,
-                rtt_us: peer.rtt_us,
-                software: presence
-                    .as_ref()
-                    .map(|presence| presence.software.clone())
-                    .or(peer.software),
-                serving: presence.map_or_else(Vec::new, |presence| {
-                    presence.served.iter().map(served_view).collect()
-                }),
-                marks: peer.marks,
-                last_mark: peer.last_mark,
-            }
-        };
-        Ok(self
-            .0
-            .control
-            .swarm()
-            .peers()
-            .into_iter()
-            .map(view)
-            .collect())
     }
 
     /// `models`.

@@ -259,7 +259,7 @@ pub fn threads(wanted: Option<u16>) -> Result<usize, Failure> {
 }
 
 /// Says early what a multiaddr parser would say later and shorter.
-fn check_bootstrap(address: &str) -> Result<(), Failure> {
+pub(crate) fn check_bootstrap(address: &str) -> Result<(), Failure> {
     let known = ["/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/"];
     if known.iter().any(|prefix| address.starts_with(prefix)) && address.contains("/p2p/") {
         return Ok(());

@@ -58,8 +58,26 @@ pub struct StatusView {
     pub addresses: Vec<String>,
     /// Data-plane addresses.
     pub data_addresses: Vec<String>,
+    /// Other networks seen on this local network.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourNetworkView>,
     /// Milliseconds since start.
     pub uptime_ms: u64,
+}
+
+/// Another network on this local network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NeighbourNetworkView {
+    /// Its name.
+    pub network: String,
+    /// Its id.
+    pub network_id: String,
+    /// The wallet of a node of it.
+    pub wallet: String,
+    /// That node's libp2p peer id.
+    pub peer_id: String,
+    /// Where that node is.
+    pub address: String,
 }
 
 /// How many wallets are in the books.
@@ -158,8 +176,21 @@ pub struct PeerView {
     pub wallet: String,
     /// Its libp2p peer id.
     pub peer_id: String,
+    /// The owner's name for it.
+    #[serde(default)]
+    pub label: Option<String>,
     /// The address we are connected to.
     pub address: String,
+    /// Whether another peer passes the bytes on; no node does that yet.
+    #[serde(default)]
+    pub is_relayed: bool,
+    /// Who dialled: `outbound` (we), or `inbound`.
+    #[serde(default)]
+    pub direction: String,
+    /// Whether it may write into the ledger. A newcomer that nobody has named
+    /// may not.
+    #[serde(default = "yes")]
+    pub is_member: bool,
     /// Round trip, µs, when measured.
     pub rtt_us: Option<u64>,
     /// Software version it announced.
@@ -170,6 +201,10 @@ pub struct PeerView {
     pub marks: u32,
     /// The reason of the newest mark.
     pub last_mark: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// One model known here.

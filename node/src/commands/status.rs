@@ -1,7 +1,7 @@
 //! `talkoot status`: one page about the running node.
 
 use super::output;
-use crate::api::{ServedView, StatusView, SyncView};
+use crate::api::{NeighbourNetworkView, ServedView, StatusView, SyncView};
 use crate::cli::ReadArgs;
 use crate::client::Client;
 use crate::exit::Failure;
@@ -83,15 +83,25 @@ fn page(status: &StatusView, url: &str) -> String {
         line("sync", catching_up(&status.sync));
     }
     line("signing", status.signing.clone());
-    for address in &status.addresses {
-        line("address", address.clone());
-    }
-    for address in &status.data_addresses {
-        line("data", address.clone());
+    for (name, value) in where_it_is(status) {
+        line(name, value);
     }
     line("http", url.to_owned());
     line("up", duration(status.uptime_ms));
     text
+}
+
+/// The addresses, and what else is near them.
+fn where_it_is(status: &StatusView) -> Vec<(&'static str, String)> {
+    let near = status
+        .neighbours
+        .iter()
+        .map(|near| ("nearby", nearby(near)));
+    let control = status.addresses.iter();
+    let control = control.map(|address| ("address", address.clone()));
+    let data = status.data_addresses.iter();
+    let data = data.map(|address| ("data", address.clone()));
+    near.chain(control).chain(data).collect()
 }
 
 fn catching_up(sync: &SyncView) -> String {
@@ -103,6 +113,17 @@ fn catching_up(sync: &SyncView) -> String {
         number(sync.to_fetch),
         sync.peers,
         number(sync.entries_per_second),
+    )
+}
+
+/// Another network of this local network, and how to come into it.
+#[must_use]
+pub fn nearby(near: &NeighbourNetworkView) -> String {
+    format!(
+        "network {} ({}) is on this local network: `talkoot join --lan {}`, or a ticket from there",
+        near.network,
+        output::short(&near.network_id),
+        near.network
     )
 }
 

@@ -212,7 +212,7 @@ fn writes_need_the_cookie_and_reads_do_not() {
     assert_eq!(quote(&wrong).exit, Exit::NotFound);
     let refused = wrong.ask(&question()).unwrap_err();
     assert!(refused.message.contains("api.json"), "{refused}");
-    for path in ["invite", "ask", "shutdown"] {
+    for path in ["invite", "ask", "ping", "welcome", "contacts", "shutdown"] {
         let (head, _) = server.post(&format!("/api/v1/{path}"), "{}");
         assert!(head.starts_with("http/1.1 401"), "{path}: {head}");
     }

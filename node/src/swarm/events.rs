@@ -1,10 +1,12 @@
 //! What libp2p tells the task, and what follows from it.
 
 use super::behaviour::BehaviourEvent;
+use super::bootstrap::without_peer;
 use super::codec::Message;
 use super::task::Task;
-use super::{GossipReceipt, PeerInfo, Reply, SwarmEvent, identity};
+use super::{GossipReceipt, PeerInfo, Reply, SwarmEvent, dials, identity};
 use crate::clock;
+use crate::core::dials::DialFailure;
 use crate::core::peers::Mark;
 use crate::exchange::{ExchangeError, Protocol};
 use libp2p::core::ConnectedPoint;
@@ -41,6 +43,12 @@ impl Task {
             | RawEvent::ListenerClosed { .. } => self.show_listeners(),
             RawEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "connection failed");
+                let now_ms = clock::now_ms();
+                for failed in dials::failures(peer_id, &error) {
+                    let (address, failure) = (failed.address, failed.failure);
+                    self.dials.fail(&address, failed.peer, failure, now_ms);
+                }
+                self.show_dials();
             }
             RawEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "incoming connection failed");
@@ -61,6 +69,9 @@ impl Task {
         };
         let is_ours = dialled.is_some();
         self.bootstrap.connected(peer, dialled);
+        let address = without_peer(endpoint.get_remote_address()).to_string();
+        self.dials.connected(&wallet, &address);
+        self.show_dials();
         let now = clock::monotonic();
         let since = *self.connected_since.entry(peer).or_insert(now);
         if connections > 1 {
@@ -77,6 +88,7 @@ impl Task {
             wallet,
             peer_id: peer.to_string(),
             address: endpoint.get_remote_address().to_string(),
+            is_inbound: !is_ours,
             rtt_us: None,
             software: None,
             marks: 0,
@@ -155,7 +167,15 @@ impl Task {
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
         if info.protocol_version != self.identify_protocol {
             if let Some(wallet) = identity::wallet_of(&peer) {
-                self.mark(wallet, Mark::OtherNetwork);
+                self.note_other_network(wallet);
+                // On a local network everybody hears of everybody: no offence.
+                match self.neighbours.is_strange(&peer, clock::now_ms()) {
+                    Some(address) => self.emit(SwarmEvent::Stranger {
+                        peer: wallet,
+                        address: without_peer(&address).to_string(),
+                    }),
+                    None => self.mark(wallet, Mark::OtherNetwork),
+                }
             }
             self.swarm.disconnect_peer_id(peer).ok();
             return;
@@ -173,8 +193,25 @@ impl Task {
         }
     }
 
+    /// It answered, and is no peer of ours.
+    fn note_other_network(&mut self, wallet: Wallet) {
+        let address = self.address_of(&wallet);
+        if let Some(address) = address {
+            let failure = DialFailure::OtherNetwork;
+            self.dials
+                .fail(&address, Some(wallet), failure, clock::now_ms());
+            self.show_dials();
+        }
+    }
+
     fn on_neighbours(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         for (peer, address) in found {
+            let is_wanted = self
+                .neighbours
+                .found(peer, address.clone(), clock::now_ms());
+            if !is_wanted {
+                continue;
+            }
             let options = DialOpts::peer_id(peer)
                 .addresses(vec![address])
                 .condition(PeerCondition::DisconnectedAndNotDialing)

@@ -15,6 +15,7 @@ mod containers;
 mod crash;
 mod first_path;
 mod inspect;
+mod joining;
 mod models;
 mod newcomer;
 mod packed;

@@ -3,8 +3,9 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, EntriesView, EntryView, ForksView,
-    GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, StatusView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, EntriesView, EntryView,
+    ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest,
+    PingView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -130,6 +131,12 @@ pub(super) const ROUTES: &[Route] = &[
         Schemas::of::<PeersView>,
     ),
     read(
+        "/api/v1/peers/why",
+        "unreached",
+        "Who is not connected, and why",
+        Schemas::of::<UnreachedView>,
+    ),
+    read(
         "/api/v1/models",
         "node_models",
         "Known models",
@@ -210,6 +217,30 @@ pub(super) const ROUTES: &[Route] = &[
             "What a job would cost",
             Schemas::of::<QuoteRequest>,
             Content::Json(Schemas::of::<QuoteView>),
+        )
+    },
+    write(
+        "/api/v1/ping",
+        "ping",
+        "Round trips to a peer",
+        Schemas::of::<PingRequest>,
+        Content::Json(Schemas::of::<PingView>),
+    ),
+    write(
+        "/api/v1/welcome",
+        "welcome",
+        "Lets a wallet write into the ledger",
+        Schemas::of::<WelcomeRequest>,
+        Content::Json(Schemas::of::<WelcomedView>),
+    ),
+    Route {
+        body: None,
+        ..write(
+            "/api/v1/contacts",
+            "contacts",
+            "Reads the owner's file of peers again",
+            any,
+            Content::Json(Schemas::of::<ContactsView>),
         )
     },
     write(

@@ -2,9 +2,10 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ErrorCode, InviteRequest,
-    InviteView, ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
-    TokenizerView,
+    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ContactsView, ErrorCode,
+    InviteRequest, InviteView, ModelView, PeerView, PingRequest, PingView, Prompt, StatusView,
+    SyncView, TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest,
+    WelcomedView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -138,6 +139,36 @@ impl NodeApi for FakeNode {
         })
     }
 
+    async fn unreached(&self) -> Answer<UnreachedView> {
+        Ok(UnreachedView {
+            schema: 1,
+            unreached: Vec::new(),
+            banned: Vec::new(),
+        })
+    }
+
+    async fn ping(&self, request: &PingRequest) -> Answer<PingView> {
+        let message = format!("no peer {:?}", request.peer);
+        Err(AskError::new(ErrorCode::NotFound, message))
+    }
+
+    async fn welcome(&self, request: &WelcomeRequest) -> Answer<WelcomedView> {
+        Ok(WelcomedView {
+            schema: 1,
+            wallet: request.peer.clone(),
+            line_ugft: request.line_ugft,
+        })
+    }
+
+    async fn take_contacts(&self) -> Answer<ContactsView> {
+        Ok(ContactsView {
+            schema: 1,
+            labels: 0,
+            bans: 0,
+            bootstrap: 0,
+        })
+    }
+
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         question.answer(&books())
     }
@@ -233,6 +264,7 @@ pub(crate) fn status_view() -> StatusView {
         pricing: "flops".to_owned(),
         addresses: Vec::new(),
         data_addresses: Vec::new(),
+        neighbours: Vec::new(),
         uptime_ms: 1,
     }
 }
