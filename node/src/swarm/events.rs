@@ -69,9 +69,6 @@ impl Task {
         };
         let is_ours = dialled.is_some();
         self.bootstrap.connected(peer, dialled);
-        let address = without_peer(endpoint.get_remote_address()).to_string();
-        self.dials.connected(&wallet, &address);
-        self.show_dials();
         let now = clock::monotonic();
         let since = *self.connected_since.entry(peer).or_insert(now);
         if connections > 1 {
@@ -105,6 +102,7 @@ impl Task {
         self.bootstrap.disconnected(peer);
         self.connected_since.remove(&peer);
         if let Some(wallet) = identity::wallet_of(&peer) {
+            self.note_hang_up(&wallet);
             self.write(|snapshot| {
                 snapshot.peers.remove(&wallet);
             });
@@ -182,6 +180,11 @@ impl Task {
         }
         let software: String = info.agent_version.chars().take(64).collect();
         self.update(peer, |known| known.software = Some(software));
+        if let Some(wallet) = identity::wallet_of(&peer) {
+            let address = self.address_of(&wallet).unwrap_or_default();
+            self.dials.connected(&wallet, &address);
+            self.show_dials();
+        }
         let speaks_kad = info
             .protocols
             .iter()
@@ -190,6 +193,16 @@ impl Task {
             for address in info.listen_addrs.into_iter().take(ADDRESSES_MAX) {
                 self.swarm.behaviour_mut().kad.add_address(&peer, address);
             }
+        }
+    }
+
+    /// Who keeps us out lets us connect and hangs up before a word is said.
+    fn note_hang_up(&mut self, wallet: &Wallet) {
+        if let Some(address) = self.address_of_unknown(wallet) {
+            let failure = DialFailure::Closed;
+            self.dials
+                .fail(&address, Some(*wallet), failure, clock::now_ms());
+            self.show_dials();
         }
     }
 

@@ -314,6 +314,16 @@ impl Task {
         Some(without_peer(&address).to_string())
     }
 
+    /// The same for a peer that we dialled and that never said who it is.
+    pub(super) fn address_of_unknown(&self, wallet: &Wallet) -> Option<String> {
+        let is_unknown = |peer: &super::PeerInfo| peer.software.is_none() && !peer.is_inbound;
+        let snapshot = self.snapshot.read();
+        let snapshot = snapshot.unwrap_or_else(PoisonError::into_inner);
+        let is_unknown = snapshot.peers.get(wallet).is_some_and(is_unknown);
+        drop(snapshot);
+        self.address_of(wallet).filter(|_| is_unknown)
+    }
+
     /// Shows what became of dialling.
     pub(super) fn show_dials(&self) {
         let redials: BTreeMap<String, u64> = self
