@@ -5,6 +5,7 @@
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
 mod ask;
+mod earnings;
 mod error;
 mod ledger;
 mod peers;
@@ -12,6 +13,7 @@ pub mod quote;
 mod status;
 
 pub use ask::*;
+pub use earnings::*;
 pub use error::{AskError, ErrorCode};
 pub use ledger::*;
 pub use peers::*;

@@ -156,6 +156,7 @@ fn ledger_routes<N: NodeApi>() -> Router<App<N>> {
         .route("/authors/{wallet}", get(ledger::author::<N>))
         .route("/jobs/{id}", get(ledger::job::<N>))
         .route("/balances", get(ledger::query::<N, BalancesQuestion>))
+        .route("/earnings", get(ledger::earnings::<N>))
         .route("/forks", get(ledger::plain::<N, ForksQuestion>))
         .route("/genesis", get(ledger::plain::<N, GenesisQuestion>));
     Router::new().nest("/api/v1/ledger", books)

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod describe;
+mod earnings;
 mod entries;
 mod forks;
 mod jobs;
@@ -17,6 +18,7 @@ pub(crate) mod tests;
 mod verify;
 
 pub use accounts::{BALANCES_MAX, balance};
+pub use earnings::EARNINGS_BUCKETS_MAX;
 pub use entries::{BYTES_ENTRIES_MAX, ENTRIES_MAX};
 pub use question::LedgerQuestion;
 pub use verify::verify;

@@ -2,7 +2,8 @@
 
 use super::native::{invalid, reply};
 use super::{App, NodeApi};
-use crate::api::{AuthorQuestion, EntryQuestion, JobQuestion};
+use crate::api::{AuthorQuestion, EarningsQuestion, EntryQuestion, JobQuestion};
+use crate::clock;
 use crate::views::LedgerQuestion;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -43,4 +44,23 @@ pub(crate) async fn author<N: NodeApi>(
 
 pub(crate) async fn job<N: NodeApi>(State(app): State<App<N>>, Path(id): Path<String>) -> Response {
     reply(app.node.ledger(JobQuestion { id }).await)
+}
+
+/// Earnings up to now; the node's own unless another wallet is named.
+pub(crate) async fn earnings<N: NodeApi>(
+    State(app): State<App<N>>,
+    question: Result<Query<EarningsQuestion>, QueryRejection>,
+) -> Response {
+    let Query(mut question) = match question {
+        Ok(question) => question,
+        Err(rejection) => return invalid(rejection.body_text()),
+    };
+    if question.wallet.is_none() {
+        match app.node.status().await {
+            Ok(status) => question.wallet = Some(status.wallet),
+            Err(error) => return reply::<()>(Err(error)),
+        }
+    }
+    question.until_ms.get_or_insert_with(clock::now_ms);
+    reply(app.node.ledger(question).await)
 }

@@ -7,7 +7,8 @@ mod port;
 use super::*;
 use crate::api::quote::QuoteView;
 use crate::api::{
-    AskEvent, AskRequest, AuthorQuestion, EntryQuestion, JobQuestion, JobView, Prompt, StatusView,
+    AskEvent, AskRequest, AuthorQuestion, EarningsQuestion, EarningsView, EntryQuestion,
+    JobQuestion, JobView, Prompt, StatusView,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -172,6 +173,19 @@ fn every_question_about_the_books_has_its_path() {
     same(&client, &BalancesQuestion::default());
     let after = Some("00".repeat(32));
     same(&client, &BalancesQuestion { after });
+    let mut earnings = EarningsQuestion {
+        wallet: Some(wallet.clone()),
+        bucket_ms: Some(60_000),
+        count: Some(7),
+        until_ms: Some(600_000),
+    };
+    same(&client, &earnings);
+    // Up to now, when nothing is said; and the node's own, which is `w` here.
+    earnings.until_ms = None;
+    let earnings: EarningsView = client.get(&format!("ledger/{}", earnings.path())).unwrap();
+    assert!(earnings.buckets[6].from_ms > 1_700_000_000_000);
+    let own = client.get::<EarningsView>("ledger/earnings").unwrap_err();
+    assert!(own.message.contains('w'), "{own}");
     same(&client, &AuthorQuestion { wallet });
     same(&client, &ForksQuestion);
     same(&client, &GenesisQuestion);

@@ -4,11 +4,11 @@
 //! So HTTP, the command line and the observer share one list of questions, and
 //! whoever can reach a ledger can answer all of them.
 
-use super::{accounts, entries, forks, genesis, jobs};
+use super::{accounts, earnings, entries, forks, genesis, jobs};
 use crate::api::{
     ArrivalsQuestion, ArrivalsView, AskError, AuthorQuestion, AuthorView, BalancesQuestion,
-    BalancesView, EntriesQuestion, EntriesView, EntryQuestion, EntryView, ForksQuestion, ForksView,
-    GenesisQuestion, GenesisView, JobQuestion, JobView,
+    BalancesView, EarningsQuestion, EarningsView, EntriesQuestion, EntriesView, EntryQuestion,
+    EntryView, ForksQuestion, ForksView, GenesisQuestion, GenesisView, JobQuestion, JobView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -112,6 +112,27 @@ impl LedgerQuestion for BalancesQuestion {
 
     fn answer(&self, ledger: &Ledger) -> Result<BalancesView, AskError> {
         accounts::balances(ledger, self.after.as_deref())
+    }
+}
+
+impl LedgerQuestion for EarningsQuestion {
+    type Answer = EarningsView;
+
+    fn path(&self) -> String {
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        with_query(
+            "earnings",
+            &[
+                ("wallet", self.wallet.clone()),
+                ("bucket_ms", number(self.bucket_ms)),
+                ("count", self.count.map(|count| count.to_string())),
+                ("until_ms", number(self.until_ms)),
+            ],
+        )
+    }
+
+    fn answer(&self, ledger: &Ledger) -> Result<EarningsView, AskError> {
+        earnings::earnings(ledger, self)
     }
 }
 

@@ -3,9 +3,7 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, EntriesView, EntryView,
-    ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest,
-    PingView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, EarningsView, EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest, PingView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -194,6 +192,20 @@ pub(super) const ROUTES: &[Route] = &[
             "balances",
             "Who has what",
             Schemas::of::<BalancesView>,
+        )
+    },
+    Route {
+        query: &[
+            ("wallet", "string"),
+            ("bucket_ms", "integer"),
+            ("count", "integer"),
+            ("until_ms", "integer"),
+        ],
+        ..read(
+            "/api/v1/ledger/earnings",
+            "earnings",
+            "What a wallet earned and burned, by time",
+            Schemas::of::<EarningsView>,
         )
     },
     read(
