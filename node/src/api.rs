@@ -5,6 +5,7 @@
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
 mod ask;
+mod credits;
 mod earnings;
 mod error;
 mod ledger;
@@ -13,6 +14,7 @@ pub mod quote;
 mod status;
 
 pub use ask::*;
+pub use credits::*;
 pub use earnings::*;
 pub use error::{AskError, ErrorCode};
 pub use ledger::*;

@@ -6,16 +6,19 @@
 
 mod ask;
 mod bench;
+mod credits;
 mod join;
 mod key;
 mod ledger;
 mod models;
 mod peers;
+mod quote;
 mod testnet;
 mod up;
 
 pub use ask::AskArgs;
 pub use bench::BenchArgs;
+pub use credits::{CreditsArgs, HistoryBy};
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
@@ -31,6 +34,7 @@ pub use peers::{
     BanArgs, BanVerb, BootstrapArgs, BootstrapVerb, LabelArgs, PeersArgs, PingArgs, UnbanArgs,
     WelcomeArgs,
 };
+pub use quote::QuoteArgs;
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
 
@@ -43,6 +47,7 @@ const EXAMPLES: &str = "\
 First steps:
   talkoot up                         start a node; alone, it serves the demo model
   talkoot ask \"Tell me a story.\"     ask it (in another terminal)
+  talkoot credits                    what is available, and why
   talkoot invite                     print a ticket for a second machine
   talkoot up --join TICKET           on that machine: join and lend
   talkoot ledger balances            who earned and who spent";
@@ -74,6 +79,10 @@ pub enum Command {
     Down,
     /// Ask a question; the answer streams to stdout, route and bill to stderr
     Ask(AskArgs),
+    /// What is available to spend, why not more, and which jobs it comes from
+    Credits(CreditsArgs),
+    /// What a question would cost at most, and who would earn it
+    Quote(QuoteArgs),
     /// One page about the running node
     Status(ReadArgs),
     /// Connected peers and what they serve; --why: who is not connected, and why

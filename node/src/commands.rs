@@ -8,6 +8,7 @@ pub mod ban;
 pub mod bench;
 pub mod bootstrap;
 pub mod contacts;
+pub mod credits;
 pub mod down;
 pub mod id;
 pub mod import;
@@ -21,6 +22,7 @@ pub mod output;
 pub mod peers;
 pub mod ping;
 pub mod progress;
+pub mod quote;
 pub mod rm;
 pub mod show;
 pub mod status;
@@ -65,6 +67,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Up(args)) => up::run(&args, cli.instance, &home),
         Some(Command::Down) => down::run(&home),
         Some(Command::Ask(args)) => ask::run(args, &home),
+        Some(Command::Credits(args)) => credits::run(&args, &home),
+        Some(Command::Quote(args)) => quote::run(&args, &home),
         Some(Command::Status(args)) => status::run(&args, &home),
         Some(Command::Peers(args)) => peers::run(&args, &home),
         Some(Command::Ping(args)) => ping::run(&args, &home),

@@ -38,7 +38,8 @@ pub use gate::PortSettings;
 pub use node_api::{LateNode, NodeApi};
 
 use crate::api::{
-    ArrivalsQuestion, BalancesQuestion, EntriesQuestion, ForksQuestion, GenesisQuestion,
+    ArrivalsQuestion, BalancesQuestion, CreditsQuestion, EarningsQuestion, EntriesQuestion,
+    ForksQuestion, GenesisQuestion, StatementQuestion,
 };
 use crate::clock;
 use axum::Router;
@@ -156,7 +157,9 @@ fn ledger_routes<N: NodeApi>() -> Router<App<N>> {
         .route("/authors/{wallet}", get(ledger::author::<N>))
         .route("/jobs/{id}", get(ledger::job::<N>))
         .route("/balances", get(ledger::query::<N, BalancesQuestion>))
-        .route("/earnings", get(ledger::earnings::<N>))
+        .route("/credits", get(ledger::of_wallet::<N, CreditsQuestion>))
+        .route("/statement", get(ledger::of_wallet::<N, StatementQuestion>))
+        .route("/earnings", get(ledger::of_wallet::<N, EarningsQuestion>))
         .route("/forks", get(ledger::plain::<N, ForksQuestion>))
         .route("/genesis", get(ledger::plain::<N, GenesisQuestion>));
     Router::new().nest("/api/v1/ledger", books)

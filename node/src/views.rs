@@ -6,6 +6,7 @@
 //! an observer holds in memory. Answers are bounded; what is longer has pages.
 
 mod accounts;
+mod credits;
 mod describe;
 mod earnings;
 mod entries;
@@ -18,6 +19,7 @@ pub(crate) mod tests;
 mod verify;
 
 pub use accounts::{BALANCES_MAX, balance};
+pub use credits::STATEMENT_ROWS_MAX;
 pub use earnings::EARNINGS_BUCKETS_MAX;
 pub use entries::{BYTES_ENTRIES_MAX, ENTRIES_MAX};
 pub use question::LedgerQuestion;

@@ -7,8 +7,8 @@ mod port;
 use super::*;
 use crate::api::quote::QuoteView;
 use crate::api::{
-    AskEvent, AskRequest, AuthorQuestion, EarningsQuestion, EarningsView, EntryQuestion,
-    JobQuestion, JobView, Prompt, StatusView,
+    AskEvent, AskRequest, AuthorQuestion, CreditsQuestion, EarningsQuestion, EarningsView,
+    EntryQuestion, JobQuestion, JobView, Prompt, StatementQuestion, StatusView,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -186,6 +186,19 @@ fn every_question_about_the_books_has_its_path() {
     assert!(earnings.buckets[6].from_ms > 1_700_000_000_000);
     let own = client.get::<EarningsView>("ledger/earnings").unwrap_err();
     assert!(own.message.contains('w'), "{own}");
+    let whose = Some(wallet.clone());
+    same(
+        &client,
+        &CreditsQuestion {
+            wallet: whose.clone(),
+        },
+    );
+    let statement = StatementQuestion {
+        wallet: whose,
+        before: Some(3),
+        count: Some(2),
+    };
+    same(&client, &statement);
     same(&client, &AuthorQuestion { wallet });
     same(&client, &ForksQuestion);
     same(&client, &GenesisQuestion);

@@ -3,7 +3,7 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, EarningsView, EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest, PingView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView, EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest, PingView, StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -206,6 +206,28 @@ pub(super) const ROUTES: &[Route] = &[
             "earnings",
             "What a wallet earned and burned, by time",
             Schemas::of::<EarningsView>,
+        )
+    },
+    Route {
+        query: &[("wallet", "string")],
+        ..read(
+            "/api/v1/ledger/credits",
+            "credits",
+            "How the money of a wallet comes about",
+            Schemas::of::<CreditsView>,
+        )
+    },
+    Route {
+        query: &[
+            ("wallet", "string"),
+            ("before", "integer"),
+            ("count", "integer"),
+        ],
+        ..read(
+            "/api/v1/ledger/statement",
+            "statement",
+            "The jobs that moved a wallet's money",
+            Schemas::of::<StatementView>,
         )
     },
     read(
