@@ -6,6 +6,7 @@
 
 mod ask;
 mod bench;
+mod chat;
 mod credits;
 mod join;
 mod key;
@@ -18,6 +19,7 @@ mod up;
 
 pub use ask::AskArgs;
 pub use bench::BenchArgs;
+pub use chat::ChatArgs;
 pub use credits::{CreditsArgs, HistoryBy};
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
@@ -47,6 +49,7 @@ const EXAMPLES: &str = "\
 First steps:
   talkoot up                         start a node; alone, it serves the demo model
   talkoot ask \"Tell me a story.\"     ask it (in another terminal)
+  talkoot chat                       talk with it
   talkoot credits                    what is available, and why
   talkoot invite                     print a ticket for a second machine
   talkoot up --join TICKET           on that machine: join and lend
@@ -79,6 +82,8 @@ pub enum Command {
     Down,
     /// Ask a question; the answer streams to stdout, route and bill to stderr
     Ask(AskArgs),
+    /// Talk with a model: a conversation at the terminal, with its costs
+    Chat(Box<ChatArgs>),
     /// What is available to spend, why not more, and which jobs it comes from
     Credits(CreditsArgs),
     /// What a question would cost at most, and who would earn it

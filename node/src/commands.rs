@@ -8,6 +8,7 @@ pub mod ban;
 pub mod bench;
 pub mod bootstrap;
 pub mod contacts;
+pub mod chat;
 pub mod credits;
 pub mod down;
 pub mod id;
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Up(args)) => up::run(&args, cli.instance, &home),
         Some(Command::Down) => down::run(&home),
         Some(Command::Ask(args)) => ask::run(args, &home),
+        Some(Command::Chat(args)) => chat::run(*args, &home),
         Some(Command::Credits(args)) => credits::run(&args, &home),
         Some(Command::Quote(args)) => quote::run(&args, &home),
         Some(Command::Status(args)) => status::run(&args, &home),

@@ -12,6 +12,7 @@ mod bench;
 mod books;
 #[cfg(unix)]
 mod containers;
+mod chat;
 mod crash;
 mod first_path;
 mod inspect;

@@ -56,7 +56,7 @@ impl FakeNode {
         Self::with(Manner::Lost)
     }
 
-    pub(super) fn refusing(code: ErrorCode) -> Self {
+    pub(crate) fn refusing(code: ErrorCode) -> Self {
         Self::with(Manner::Refuses(code))
     }
 
@@ -89,7 +89,7 @@ impl FakeNode {
     }
 
     /// Takes one cancellation.
-    pub(super) fn wait_cancelled(&self, limit: Duration) -> bool {
+    pub(crate) fn wait_cancelled(&self, limit: Duration) -> bool {
         let began = clock::monotonic();
         while began.elapsed() < limit {
             if self.cancelled.swap(0, Ordering::SeqCst) > 0 {
