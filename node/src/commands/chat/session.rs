@@ -7,7 +7,7 @@ use super::parse::Input;
 use super::shown::{self, Totals};
 use super::talk::{Exchange, Saved, Step, Talk};
 use crate::api::quote::{QuoteRequest, QuoteView};
-use crate::api::{AskDone, CreditsView, ModelView, ModelsView, StatusView};
+use crate::api::{AskDone, BalanceView, CreditsView, ModelView, ModelsView, StatusView};
 use crate::client::Client;
 use crate::commands::models::stored_hint;
 use crate::commands::{credits, output, quote};
@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
         match ended {
             Ended::Done(done) => {
                 self.totals.add(&done);
-                self.note(&shown::receipt(&done, self.available(&done)));
+                self.note(&shown::receipt(&done, self.account(&done).as_ref()));
                 let used_tokens = done.prompt_tokens.saturating_add(done.completion_tokens);
                 self.last = Some(*done);
                 self.answered(question, text, Some(used_tokens));
@@ -176,11 +176,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What is left after a paid answer.
-    fn available(&self, done: &AskDone) -> Option<i128> {
+    /// What the wallet has after a paid answer.
+    fn account(&self, done: &AskDone) -> Option<BalanceView> {
         let status = || self.client.get::<StatusView>("status").ok();
-        let status = done.accounting.then(status).flatten()?;
-        Some(status.balance.available_ugft)
+        done.accounting
+            .then(status)
+            .flatten()
+            .map(|status| status.balance)
     }
 
     fn credits(&self) -> Result<String, Failure> {

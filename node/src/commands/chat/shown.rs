@@ -1,7 +1,7 @@
 //! What a conversation says beside its answers: receipts, totals, what to do
 //! about a failure. Pure texts.
 
-use crate::api::{AskDone, ModelView};
+use crate::api::{AskDone, BalanceView, ModelView};
 use crate::commands::ask::report;
 use crate::commands::output;
 use crate::commands::status::gft_of;
@@ -38,7 +38,7 @@ impl Totals {
     #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
     pub(super) fn text(&self, last: Option<&AskDone>) -> String {
         let Some(last) = last else {
-            return "no answer yet".to_owned();
+            return format!("no answer yet{}", self.not_counted());
         };
         let mut text = format!(
             "answers  {}, {} prompt + {} completion tokens\n\
@@ -55,28 +55,31 @@ impl Totals {
         if self.has_free {
             text.push_str("\naccounting is off in this network");
         }
-        if self.cancelled > 0 {
-            text.push_str(&format!(
-                "\n{} cancelled answers are not counted: `talkoot credits --history` has them",
-                self.cancelled
-            ));
-        }
+        text.push_str(&self.not_counted());
         text
+    }
+
+    fn not_counted(&self) -> String {
+        if self.cancelled == 0 {
+            return String::new();
+        }
+        format!(
+            "\n{} cancelled answers are not counted: `talkoot credits --history` has what they cost",
+            self.cancelled
+        )
     }
 }
 
-/// One line about an answer, with what is available after it.
-pub(super) fn receipt(done: &AskDone, available_ugft: Option<i128>) -> String {
+/// One line about an answer, with what the wallet has after it.
+pub(super) fn receipt(done: &AskDone, account: Option<&BalanceView>) -> String {
     let mut parts = vec![
         format!("{}+{} tokens", done.prompt_tokens, done.completion_tokens),
         format!("{:.1} tokens/s", done.tokens_per_second),
     ];
     if done.accounting {
-        parts.push(format!(
-            "burned {} GFT",
-            units::gft(done.burned_ugft.into())
-        ));
-        parts.extend(available_ugft.map(|left| format!("{} available", units::gft(left))));
+        let burned = units::gft(done.burned_ugft.into());
+        parts.push(format!("burned {burned} GFT"));
+        parts.extend(account.map(available));
     } else {
         parts.push("free".to_owned());
     }
@@ -89,16 +92,36 @@ pub(super) fn receipt(done: &AskDone, available_ugft: Option<i128>) -> String {
     format!("[{}]", parts.join(", "))
 }
 
+/// What is available, and what will be by itself: the rest of a hold is, once
+/// founders have seen that the job has ended.
+fn available(account: &BalanceView) -> String {
+    let signed = |amount: u128| i128::try_from(amount).unwrap_or(i128::MAX);
+    let waiting = account
+        .balance_ugft
+        .saturating_add(account.line_ugft)
+        .saturating_sub(signed(account.held_ugft))
+        .saturating_sub(signed(account.pending_ugft))
+        .saturating_sub(account.available_ugft);
+    let mut text = format!("{} available", units::gft(account.available_ugft));
+    if waiting > 0 {
+        let more = units::gft(waiting);
+        text.push_str(&format!(" and {more} more once founders confirm"));
+    }
+    text
+}
+
 /// The route of the last answer.
 pub(super) fn route(last: Option<&AskDone>) -> String {
     last.map_or_else(
         || "no answer yet".to_owned(),
         |done| {
             let table = report::route(done);
-            format!(
-                "{table}job {}: `talkoot ledger job` explains the bill",
-                done.job
-            )
+            let bill = if done.burned_ugft > 0 {
+                ": `talkoot ledger job ID` explains the bill"
+            } else {
+                ""
+            };
+            format!("{table}job {}{bill}", done.job)
         },
     )
 }
@@ -173,9 +196,23 @@ mod tests {
 
     #[test]
     fn a_receipt_is_one_line() {
+        let mut account = BalanceView {
+            wallet: String::new(),
+            balance_ugft: -96,
+            available_ugft: 899,
+            held_ugft: 5,
+            pending_ugft: 0,
+            line_ugft: 1_000,
+        };
         assert_eq!(
-            receipt(&done(), Some(5)),
-            "[16+80 tokens, 100.0 tokens/s, burned 0.000096 GFT, 0.000005 available]"
+            receipt(&done(), Some(&account)),
+            "[16+80 tokens, 100.0 tokens/s, burned 0.000096 GFT, 0.000899 available]"
+        );
+        account.available_ugft = 800;
+        let text = receipt(&done(), Some(&account));
+        assert!(
+            text.ends_with("0.000800 available and 0.000099 more once founders confirm]"),
+            "{text}"
         );
         let odd = AskDone {
             finish: "length".to_owned(),
@@ -184,7 +221,7 @@ mod tests {
             ..done()
         };
         assert_eq!(
-            receipt(&odd, Some(5)),
+            receipt(&odd, Some(&account)),
             "[16+80 tokens, 100.0 tokens/s, free, cut at the limit of tokens, not settled yet]"
         );
     }
@@ -193,9 +230,10 @@ mod tests {
     fn totals_count_what_is_known() {
         let mut totals = Totals::default();
         assert_eq!(totals.text(None), "no answer yet");
-        totals.add(&done());
-        totals.add(&done());
         totals.cancel();
+        assert!(totals.text(None).contains("1 cancelled"));
+        totals.add(&done());
+        totals.add(&done());
         let text = totals.text(Some(&done()));
         assert!(
             text.contains("2, 32 prompt + 160 completion tokens"),

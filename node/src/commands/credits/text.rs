@@ -12,6 +12,8 @@ use crate::units;
 const NAMED_MAX: usize = 5;
 /// Bars, from the least to the most.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// The term that is taken away even when it is nothing.
+const BURNED: &str = "burned";
 /// What to look at next.
 pub(super) const NEXT: &str = "\
 \n`talkoot credits --history` lists the jobs, `talkoot ledger job ID` explains one\n";
@@ -36,7 +38,7 @@ pub(in crate::commands) fn explained(view: &CreditsView) -> String {
         units::gft(account.available_ugft),
     );
     let terms = terms(view);
-    let amounts: Vec<String> = terms.iter().map(|term| signed(term.amount_ugft)).collect();
+    let amounts: Vec<String> = terms.iter().map(signed).collect();
     let width = amounts.iter().map(String::len).max().unwrap_or(0);
     for (term, amount) in terms.iter().zip(amounts) {
         text.push_str(&format!("  {amount:>width$}  {}\n", term.name));
@@ -60,7 +62,7 @@ fn terms(view: &CreditsView) -> Vec<Term> {
     };
     let mut terms = vec![
         term("earned", -minus(view.earned_total_ugft), Vec::new()),
-        term("burned", minus(view.burned_total_ugft), Vec::new()),
+        term(BURNED, minus(view.burned_total_ugft), Vec::new()),
         term("credit line", account.line_ugft, line_notes(view)),
     ];
     let rest = [
@@ -100,12 +102,10 @@ fn terms(view: &CreditsView) -> Vec<Term> {
     terms
 }
 
-fn signed(ugft: i128) -> String {
-    if ugft < 0 {
-        format!("- {}", gft_of(ugft.unsigned_abs()))
-    } else {
-        format!("+ {}", units::gft(ugft))
-    }
+fn signed(term: &Term) -> String {
+    let is_taken = term.amount_ugft < 0 || term.name == BURNED;
+    let sign = if is_taken { '-' } else { '+' };
+    format!("{sign} {}", gft_of(term.amount_ugft.unsigned_abs()))
 }
 
 /// The first rows in words, and how many more there are.
@@ -119,7 +119,7 @@ fn notes<T>(rows: &[T], note: impl Fn(&T) -> String) -> Vec<String> {
 
 fn hold(part: &HoldView) -> String {
     format!(
-        "{} GFT by job {} ({}), until it ends; at the latest it may be taken back from {} UTC",
+        "{} GFT by job {} ({}), until it ends; what no stage claims can be taken back from {} UTC",
         gft_of(part.amount_ugft.into()),
         output::id(&part.job),
         part.model_name.as_deref().unwrap_or("model without a card"),
