@@ -6,15 +6,18 @@
 
 mod ask;
 mod bench;
+mod doctor;
 mod join;
 mod key;
 mod ledger;
 mod models;
+mod pause;
 mod testnet;
 mod up;
 
 pub use ask::AskArgs;
 pub use bench::BenchArgs;
+pub use doctor::DoctorArgs;
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
@@ -26,6 +29,7 @@ pub use ledger::{
 pub use models::{
     EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
 };
+pub use pause::{PauseArgs, ResumeArgs};
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
 
@@ -89,6 +93,12 @@ pub enum Command {
     Join(JoinArgs),
     /// Keys for programs that ask over HTTP from other machines (needs no running node)
     Key(KeyArgs),
+    /// Lend nothing to others for a while; jobs that run go on
+    Pause(PauseArgs),
+    /// Lend again after `pause`
+    Resume(ResumeArgs),
+    /// Check this node and its surroundings: what is wrong, by what evidence, what to do
+    Doctor(DoctorArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)

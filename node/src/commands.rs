@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod bench;
+pub mod doctor;
 pub mod down;
 pub mod id;
 pub mod import;
@@ -14,8 +15,10 @@ pub mod key;
 pub mod ledger;
 pub mod models;
 pub mod output;
+pub mod pause;
 pub mod peers;
 pub mod progress;
+pub mod resume;
 pub mod rm;
 pub mod show;
 pub mod status;
@@ -69,6 +72,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
         Some(Command::Key(args)) => key::run(args, &home),
+        Some(Command::Pause(args)) => pause::run(&args, &home),
+        Some(Command::Resume(args)) => resume::run(&args, &home),
+        Some(Command::Doctor(args)) => doctor::run(&args, cli.instance, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

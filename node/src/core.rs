@@ -6,6 +6,7 @@
 
 pub mod directory;
 pub mod job;
+pub mod lending;
 pub mod lockstep;
 pub mod offers;
 pub mod peers;

@@ -132,6 +132,8 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     let writes = Router::new()
         .route("/api/v1/invite", post(native::invite::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
+        .route("/api/v1/pause", post(native::pause::<N>))
+        .route("/api/v1/resume", post(native::resume::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
     Router::new()

@@ -13,8 +13,9 @@ pub use start::{NodeParts, start};
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, LendingView, ModelView,
+    PauseRequest, PeerView, SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView,
+    TokenizerView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
@@ -22,7 +23,7 @@ use crate::clock;
 use crate::context::NodeContext;
 use crate::core::route;
 use crate::data::DataPlane;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::gossip::ControlPlane;
 use crate::models::Models;
 use crate::settings::Settings;
@@ -152,6 +153,12 @@ impl NodeHandle {
                 })
                 .collect(),
             loading,
+            paused: ctx.served.lending().paused().map(Into::into),
+            twin_ms: self
+                .0
+                .control
+                .directory()
+                .read(|directory, _| directory.twin_ms()),
             instruction_set: InstructionSet::best().name().to_owned(),
             threads: ctx.limits.threads,
             models,
@@ -186,10 +193,12 @@ impl NodeHandle {
     pub async fn peers(&self) -> Answer<Vec<PeerView>> {
         let directory = self.0.control.directory();
         let view = |peer: swarm::PeerInfo| {
-            let presence = directory.read(|directory, now_ms| {
-                directory
-                    .get(&peer.wallet, now_ms)
-                    .map(|present| present.presence.clone())
+            let (presence, clock_offset_ms) = directory.read(|directory, now_ms| {
+                let present = directory.get(&peer.wallet, now_ms);
+                (
+                    present.map(|present| present.presence.clone()),
+                    directory.clock_offset_ms(&peer.wallet),
+                )
             });
             PeerView {
                 wallet: peer.wallet.to_string(),
@@ -203,6 +212,7 @@ impl NodeHandle {
                 serving: presence.map_or_else(Vec::new, |presence| {
                     presence.served.iter().map(served_view).collect()
                 }),
+                clock_offset_ms,
                 marks: peer.marks,
                 last_mark: peer.last_mark,
             }
@@ -368,6 +378,36 @@ impl NodeHandle {
         self.0.asker.tokenizer(model.as_deref()).await
     }
 
+    /// Lends nothing to others until told otherwise; jobs that run go on.
+    ///
+    /// # Errors
+    /// [`AskError`] when the reason is too long, or the pause cannot be kept.
+    pub fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        let lending = self.0.ctx.served.lending();
+        lending
+            .pause(request.reason, request.for_ms)
+            .map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    /// Ends a pause by hand; one by the owner's rules stays.
+    ///
+    /// # Errors
+    /// [`AskError`] when the file of the pause cannot be removed.
+    pub fn resume(&self) -> Answer<LendingView> {
+        self.0.ctx.served.lending().resume().map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    fn lending(&self) -> LendingView {
+        LendingView {
+            schema: SCHEMA,
+            paused: self.0.ctx.served.lending().paused().map(Into::into),
+        }
+    }
+
     /// Begins an orderly stop of the whole node.
     pub fn shutdown(&self) {
         self.0.stop.send_replace(true);
@@ -394,6 +434,14 @@ impl NodeHandle {
         books.close().await;
         stopped.send_replace(true);
     }
+}
+
+fn refused(failure: Failure) -> AskError {
+    let code = match failure.exit {
+        Exit::Usage => ErrorCode::InvalidRequest,
+        _ => ErrorCode::Internal,
+    };
+    AskError::new(code, failure.message)
 }
 
 fn served_view(served: &Served) -> ServedView {

@@ -1,9 +1,10 @@
 //! `talkoot status`: one page about the running node.
 
 use super::output;
-use crate::api::{ServedView, StatusView, SyncView};
+use crate::api::{PausedView, ServedView, StatusView, SyncView};
 use crate::cli::ReadArgs;
 use crate::client::Client;
+use crate::clock;
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::units;
@@ -42,6 +43,9 @@ fn page(status: &StatusView, url: &str) -> String {
     }
     if let Some(loading) = &status.loading {
         line("loading", loading.to_string());
+    }
+    if let Some(paused) = &status.paused {
+        line("lending", pause(paused));
     }
     line(
         "compute",
@@ -92,6 +96,18 @@ fn page(status: &StatusView, url: &str) -> String {
     line("http", url.to_owned());
     line("up", duration(status.uptime_ms));
     text
+}
+
+/// Why and until when nothing is lent, in words.
+#[must_use]
+pub fn pause(paused: &PausedView) -> String {
+    let since = clock::local_text(paused.since_ms);
+    let end = match (paused.until_ms, paused.kind.as_str()) {
+        (Some(until), _) => format!("until {}", clock::local_text(until)),
+        (None, "by_hand") => "until `talkoot resume`".to_owned(),
+        (None, _) => "until that changes".to_owned(),
+    };
+    format!("paused since {since} {end}: {}", paused.reason)
 }
 
 fn catching_up(sync: &SyncView) -> String {

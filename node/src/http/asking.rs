@@ -14,8 +14,8 @@ use super::refusal::Refusal;
 use super::visit::Visit;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, LendingView, ModelView,
+    PauseRequest, PeerView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -264,6 +264,12 @@ impl<N: NodeApi> NodeApi for Asking<N> {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         self.app.node.tokenizer(model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        self.app.node.pause(request).await
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        self.app.node.resume().await
     }
     fn shutdown(&self) {
         self.app.node.shutdown();

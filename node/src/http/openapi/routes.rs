@@ -4,7 +4,8 @@ use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     ArrivalsView, AskRequest, AuthorView, BalancesView, EntriesView, EntryView, ForksView,
-    GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, StatusView,
+    GenesisView, InviteRequest, InviteView, JobView, LendingView, ModelsView, PauseRequest,
+    PeersView, StatusView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -226,6 +227,23 @@ pub(super) const ROUTES: &[Route] = &[
         Schemas::of::<AskRequest>,
         Content::Events,
     ),
+    write(
+        "/api/v1/pause",
+        "pause",
+        "Lends nothing to others until told otherwise",
+        Schemas::of::<PauseRequest>,
+        Content::Json(Schemas::of::<LendingView>),
+    ),
+    Route {
+        body: None,
+        ..write(
+            "/api/v1/resume",
+            "resume",
+            "Ends a pause by hand",
+            any,
+            Content::Json(Schemas::of::<LendingView>),
+        )
+    },
     Route {
         body: None,
         ..write(
