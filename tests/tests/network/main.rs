@@ -11,8 +11,10 @@
 mod bench;
 mod books;
 mod crash;
+mod doctor;
 mod first_path;
 mod inspect;
+mod lending;
 mod models;
 mod newcomer;
 mod packed;
