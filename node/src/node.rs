@@ -20,7 +20,7 @@ use crate::api::{
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
 use crate::clock;
-use crate::context::NodeContext;
+use crate::context::{NodeContext, ServedModel};
 use crate::core::route;
 use crate::data::DataPlane;
 use crate::exit::{Exit, Failure};
@@ -132,26 +132,7 @@ impl NodeHandle {
             ready: models.iter().any(is_covered),
             reasons,
             peers: self.0.control.swarm().peers().len(),
-            serving: served
-                .iter()
-                .map(|model| ServedView {
-                    model: model.id.to_string(),
-                    name: model.card.name.clone(),
-                    layers: [model.range.start(), model.range.end()],
-                    layers_total: model.card.shape.layers,
-                    layers_per_second: model.layers_per_second,
-                    bytes: model.shard_bytes,
-                    session_bytes: model.session_bytes.load(Ordering::Relaxed),
-                    session_bytes_max: model.session_bytes_max,
-                    sessions: ctx
-                        .limits
-                        .sessions_max
-                        .saturating_sub(model.worker.free_sessions()),
-                    sessions_max: ctx.limits.sessions_max,
-                    dtype: model.card.dtype.name().to_owned(),
-                    arithmetic: model.arithmetic.to_string(),
-                })
-                .collect(),
+            serving: served.iter().map(|model| own_view(ctx, model)).collect(),
             loading,
             paused: ctx.served.lending().paused().map(Into::into),
             twin_ms: self
@@ -433,6 +414,27 @@ impl NodeHandle {
         let books: &BooksHandle = &self.0.ctx.books;
         books.close().await;
         stopped.send_replace(true);
+    }
+}
+
+/// One of our own ranges.
+fn own_view(ctx: &NodeContext, model: &ServedModel) -> ServedView {
+    ServedView {
+        model: model.id.to_string(),
+        name: model.card.name.clone(),
+        layers: [model.range.start(), model.range.end()],
+        layers_total: model.card.shape.layers,
+        layers_per_second: model.layers_per_second,
+        bytes: model.shard_bytes,
+        session_bytes: model.session_bytes.load(Ordering::Relaxed),
+        session_bytes_max: model.session_bytes_max,
+        sessions: ctx
+            .limits
+            .sessions_max
+            .saturating_sub(model.worker.free_sessions()),
+        sessions_max: ctx.limits.sessions_max,
+        dtype: model.card.dtype.name().to_owned(),
+        arithmetic: model.arithmetic.to_string(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The arguments of `doctor`.
+//! The arguments of `doctor`: what shall be looked at, and what `up` would be
+//! given here.
 
 use super::ModelDirsArgs;
 use clap::Args;

@@ -1,4 +1,5 @@
-//! The arguments of `pause` and `resume`.
+//! The arguments of `pause` and `resume`, with which an owner stops and starts
+//! lending.
 
 use clap::Args;
 

@@ -34,18 +34,8 @@ fn page(status: &StatusView, url: &str) -> String {
         format!("{} ({})", status.network, output::id(&status.network_id)),
     );
     line("peers", status.peers.to_string());
-    if status.serving.is_empty() && status.loading.is_none() {
-        line("serving", "nothing".to_owned());
-    }
-    for served in &status.serving {
-        line("serving", serving(served));
-        line("memory", memory(served));
-    }
-    if let Some(loading) = &status.loading {
-        line("loading", loading.to_string());
-    }
-    if let Some(paused) = &status.paused {
-        line("lending", pause(paused));
+    for (name, value) in lent(status) {
+        line(name, value);
     }
     line(
         "compute",
@@ -96,6 +86,25 @@ fn page(status: &StatusView, url: &str) -> String {
     line("http", url.to_owned());
     line("up", duration(status.uptime_ms));
     text
+}
+
+/// What is lent, loaded and paused, line by line.
+fn lent(status: &StatusView) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if status.serving.is_empty() && status.loading.is_none() {
+        lines.push(("serving", "nothing".to_owned()));
+    }
+    for served in &status.serving {
+        lines.push(("serving", serving(served)));
+        lines.push(("memory", memory(served)));
+    }
+    if let Some(loading) = &status.loading {
+        lines.push(("loading", loading.to_string()));
+    }
+    if let Some(paused) = &status.paused {
+        lines.push(("lending", pause(paused)));
+    }
+    lines
 }
 
 /// Why and until when nothing is lent, in words.

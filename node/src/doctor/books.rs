@@ -15,10 +15,14 @@ pub(super) fn ledger(scene: &Scene<'_>) -> Finding {
         Err(failure) => return Finding::of(failure, "restore the home from a backup"),
     };
     let is_new = scene.home.is_new(genesis.id());
-    judge_ledger(&offline::verify(scene.home, scene.wishes.is_full), is_new)
+    let verified = offline::verify_to_the_end(scene.home, scene.wishes.is_full);
+    // A node that runs may be in the middle of a record.
+    let is_held = scene.home.is_locked();
+    let verified = verified.map(|(view, torn)| (view, if is_held { 0 } else { torn }));
+    judge_ledger(&verified, is_new)
 }
 
-fn judge_ledger(verified: &Result<VerifyView, Failure>, is_new: bool) -> Finding {
+fn judge_ledger(verified: &Result<(VerifyView, u64), Failure>, is_new: bool) -> Finding {
     match verified {
         Err(failure) if failure.exit == Exit::NotFound && is_new => {
             Finding::skip("no node has run in this network yet")
@@ -29,21 +33,31 @@ fn judge_ledger(verified: &Result<VerifyView, Failure>, is_new: bool) -> Finding
              signs nothing until it knows its own last entry",
         ),
         Err(failure) => Finding::of(failure, "restore the journal from a backup"),
-        Ok(view) if !view.ok => Finding::fail(
+        Ok((view, torn)) if view.entries == 0 && *torn > 0 && !is_new => Finding::fail(
+            format!("no record of the journal can be read: {torn} bytes are something else"),
+            "keep a copy of journal.log, and restore a backup; without one the next start fetches \
+             what peers hold",
+        ),
+        Ok((view, _)) if !view.ok => Finding::fail(
             view.problems.join("; "),
             "the next start cuts off what is damaged and fetches it from peers; keep a copy of \
              journal.log first. Where no peer holds it, restore a backup",
         ),
-        Ok(view) => {
+        Ok((view, torn)) => {
             let entries = units::thousands(view.entries.into());
             let signatures = match view.signatures {
                 0 => "signatures not looked at (--full)".to_owned(),
                 count => format!("{} signatures", units::thousands(count.into())),
             };
-            Finding::pass(format!(
-                "{entries} entries, {signatures}, tip {}",
-                view.chain.tip
-            ))
+            let evidence = format!("{entries} entries, {signatures}, tip {}", view.chain.tip);
+            if *torn == 0 {
+                return Finding::pass(evidence);
+            }
+            Finding::warn(
+                format!("{evidence}; {torn} bytes after them form no record"),
+                "a crash while it wrote, or damage at the end: the next start cuts them off, and \
+                 fetches from peers what they held",
+            )
         }
     }
 }
@@ -87,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_journal_is_right_wrong_gone_or_not_begun() {
-        let view = |problems: &[&str]| {
-            Ok(VerifyView {
+        let view = |problems: &[&str], torn: u64| {
+            let view = VerifyView {
                 schema: 1,
                 ok: problems.is_empty(),
                 entries: 3,
@@ -99,10 +113,18 @@ mod tests {
                 },
                 sum_ugft: 0,
                 problems: problems.iter().map(|text| (*text).to_owned()).collect(),
-            })
+            };
+            Ok((view, torn))
         };
-        assert_eq!(judge_ledger(&view(&[]), false).verdict, Verdict::Pass);
-        assert_eq!(judge_ledger(&view(&["x"]), false).verdict, Verdict::Fail);
+        assert_eq!(judge_ledger(&view(&[], 0), false).verdict, Verdict::Pass);
+        assert_eq!(judge_ledger(&view(&[], 9), false).verdict, Verdict::Warn);
+        assert_eq!(judge_ledger(&view(&["x"], 0), false).verdict, Verdict::Fail);
+        let Ok((mut empty, _)) = view(&[], 0) else {
+            panic!("a view");
+        };
+        empty.entries = 0;
+        let empty = Ok((empty, 9));
+        assert_eq!(judge_ledger(&empty, false).verdict, Verdict::Fail);
         let gone = Err(Failure::new(Exit::NotFound, "none"));
         assert_eq!(judge_ledger(&gone, true).verdict, Verdict::Skip);
         assert_eq!(judge_ledger(&gone, false).verdict, Verdict::Fail);

@@ -295,12 +295,12 @@ mod tests {
     use crate::doctor::Verdict;
     use talkoot_protocol::Hash;
 
-    fn contact(answers: &[Answer]) -> Dialled {
+    fn contact(answers: Vec<Answer>) -> Dialled {
         Dialled {
             name: "x".to_owned(),
             answers: answers
-                .iter()
-                .map(|answer| ("a".to_owned(), answer.clone()))
+                .into_iter()
+                .map(|answer| ("a".to_owned(), answer))
                 .collect(),
         }
     }
@@ -315,24 +315,24 @@ mod tests {
         let unknown = Answer::Unresolved("no".to_owned());
         let judged = |contacts: &[Dialled]| judge_contacts(contacts, Some(id)).verdict;
         assert_eq!(
-            judged(&[contact(&[nobody.clone(), alive.clone()])]),
+            judged(&[contact(vec![nobody.clone(), alive.clone()])]),
             Verdict::Pass
         );
-        assert_eq!(judged(&[contact(&[Answer::Ourselves])]), Verdict::Pass);
-        assert_eq!(judged(&[contact(&[nobody.clone()])]), Verdict::Fail);
-        assert_eq!(judged(&[contact(&[unknown])]), Verdict::Fail);
-        let both = [contact(&[nobody]), contact(&[alive.clone()])];
+        assert_eq!(judged(&[contact(vec![Answer::Ourselves])]), Verdict::Pass);
+        assert_eq!(judged(&[contact(vec![nobody.clone()])]), Verdict::Fail);
+        assert_eq!(judged(&[contact(vec![unknown])]), Verdict::Fail);
+        let both = [contact(vec![nobody]), contact(vec![alive.clone()])];
         assert_eq!(judged(&both), Verdict::Warn);
         assert_eq!(
-            judged(&[contact(&[moved]), contact(&[alive.clone()])]),
+            judged(&[contact(vec![moved]), contact(vec![alive.clone()])]),
             Verdict::Fail
         );
         assert_eq!(
-            judge_contacts(&[contact(&[alive.clone()])], Some(other)).verdict,
+            judge_contacts(&[contact(vec![alive.clone()])], Some(other)).verdict,
             Verdict::Fail
         );
         assert_eq!(
-            judge_contacts(&[contact(&[alive])], None).verdict,
+            judge_contacts(&[contact(vec![alive])], None).verdict,
             Verdict::Pass
         );
     }
