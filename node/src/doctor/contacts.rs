@@ -28,6 +28,8 @@ enum Answer {
     Network(NetworkId, String),
     /// This node itself.
     Ourselves,
+    /// Somebody with this node's identity, while no node runs here.
+    Twin,
     /// The name has no address.
     Unresolved(String),
     /// Nobody speaks there.
@@ -82,6 +84,12 @@ fn judge_contacts(dialled: &[Dialled], meant: Option<NetworkId>) -> Finding {
                 Answer::Ourselves => {
                     is_alive = true;
                     reasons.push(format!("{address} is this node"));
+                }
+                Answer::Twin => {
+                    reasons.push(format!("{address} answers with this node's own identity"));
+                    wrong.get_or_insert(
+                        "no node runs here, so this identity runs elsewhere: never start it in two places",
+                    );
                 }
                 Answer::Unresolved(reason) => {
                     reasons.push(format!("{address}: the name does not resolve ({reason})"));
@@ -170,6 +178,7 @@ fn dial_all(
         DIAL
     };
     let own = own_peer_id(scene.home);
+    let is_running = scene.home.is_locked();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -179,7 +188,8 @@ fn dial_all(
         async move {
             let addresses = addresses.into_iter().take(ADDRESSES_MAX);
             let answers = join_all(addresses.map(|address| async move {
-                let answer = dial(key, own, &address, timeout).await;
+                let answer = dial(key, &address, timeout).await;
+                let answer = as_seen(answer, &address, own, is_running);
                 (address, answer)
             }));
             Dialled {
@@ -197,24 +207,34 @@ fn own_peer_id(home: &Home) -> Option<String> {
     peer_id_of(&wallet).map(|peer| peer.to_string())
 }
 
-async fn dial(key: &Keypair, own: Option<&str>, address: &str, timeout: Duration) -> Answer {
-    if own.is_some_and(|own| address.ends_with(own)) {
-        return Answer::Ourselves;
-    }
+async fn dial(key: &Keypair, address: &str, timeout: Duration) -> Answer {
     if let Err(reason) = resolve(address) {
         return Answer::Unresolved(reason);
     }
     match scout::genesis_at(key, address, timeout).await {
         Ok(found) => {
             let peer = peer_id_of(&found.peer).map_or_else(String::new, |peer| peer.to_string());
-            if own == Some(peer.as_str()) {
-                return Answer::Ourselves;
-            }
             Answer::Network(found.genesis.id(), peer)
         }
-        Err(ScoutError::OtherPeer(peer)) if own == Some(peer.as_str()) => Answer::Ourselves,
         Err(ScoutError::OtherPeer(peer)) => Answer::OtherPeer(peer),
         Err(error) => Answer::Nobody(error.to_string()),
+    }
+}
+
+/// What an answer means to a node whose own peer id may be in it: its own address
+/// need not answer while it is not running, and must not answer then.
+fn as_seen(answer: Answer, address: &str, own: Option<&str>, is_running: bool) -> Answer {
+    let is_own = |peer: &str| own == Some(peer);
+    match &answer {
+        Answer::Network(_, peer) | Answer::OtherPeer(peer) if is_own(peer) => {
+            if is_running {
+                Answer::Ourselves
+            } else {
+                Answer::Twin
+            }
+        }
+        Answer::Nobody(_) if own.is_some_and(|own| address.ends_with(own)) => Answer::Ourselves,
+        _ => answer,
     }
 }
 
@@ -334,6 +354,30 @@ mod tests {
         assert_eq!(
             judge_contacts(&[contact(vec![alive])], None).verdict,
             Verdict::Pass
+        );
+    }
+
+    #[test]
+    fn our_own_identity_at_an_address_is_us_or_a_twin() {
+        let id = NetworkId(Hash::ZERO);
+        let seen =
+            |answer: Answer, is_running| as_seen(answer, "/x/p2p/me", Some("me"), is_running);
+        let answers = || Answer::Network(id, "me".to_owned());
+        assert_eq!(seen(answers(), true), Answer::Ourselves);
+        assert_eq!(seen(answers(), false), Answer::Twin);
+        assert_eq!(
+            seen(Answer::OtherPeer("me".to_owned()), false),
+            Answer::Twin
+        );
+        assert_eq!(
+            seen(Answer::Nobody("x".to_owned()), false),
+            Answer::Ourselves
+        );
+        let other = Answer::Network(id, "you".to_owned());
+        assert_eq!(seen(other.clone(), false), other);
+        assert_eq!(
+            judge_contacts(&[contact(vec![Answer::Twin])], None).verdict,
+            Verdict::Fail
         );
     }
 

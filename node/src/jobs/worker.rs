@@ -424,3 +424,6 @@ impl<E: Engine> Thread<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
