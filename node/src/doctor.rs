@@ -281,6 +281,11 @@ pub const CHECKS: &[Item] = &[
         "peers have nothing that this node lacks",
         books::sync,
     ),
+    slow(
+        "tips",
+        "the chains of peers end where this one does",
+        books::tips,
+    ),
     quick(
         "api",
         "the HTTP port answers its own machine, and refuses a foreign `Host`",

@@ -23,7 +23,7 @@ pub struct DoctorArgs {
     /// Only these checks; may repeat
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Leave out what takes seconds: `processor`, `ledger`, `answer`
+    /// Leave out what takes seconds: `processor`, `ledger`, `tips`, `answer`
     #[arg(long)]
     pub fast: bool,
     /// Check every signature of the ledger too

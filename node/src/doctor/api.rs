@@ -68,7 +68,7 @@ fn judge_port(said: &Said) -> Finding {
     match &said.ready {
         Ok((200, _)) => Finding::pass("/livez and /readyz answer, a foreign Host is refused"),
         other => Finding::warn(
-            format!("/readyz: {}", shown(other)),
+            format!("not ready: {}", reason(other)),
             "no model has a full route now; see `coverage`",
         ),
     }
@@ -83,6 +83,15 @@ fn shown(answer: &Answer) -> String {
         }
         Err(error) => error.clone(),
     }
+}
+
+/// The message of an error body, or all of it.
+fn reason(answer: &Answer) -> String {
+    let message = answer.as_ref().ok().and_then(|(_, body)| {
+        let body: serde_json::Value = serde_json::from_str(body).ok()?;
+        Some(body.get("error")?.get("message")?.as_str()?.to_owned())
+    });
+    message.unwrap_or_else(|| shown(answer))
 }
 
 /// `answer`.

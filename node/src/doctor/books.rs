@@ -1,11 +1,20 @@
-//! The books: the journal from its bytes up, and how far catching up is.
+//! The books: the journal from its bytes up, how far catching up is, and whether
+//! peers have the same chain.
 
-use super::running::needs_a_node;
+use super::running::{Running, needs_a_node};
 use super::{Finding, Scene};
 use crate::api::{SyncView, VerifyView};
+use crate::clock;
 use crate::commands::ledger::offline;
 use crate::exit::{Exit, Failure};
+use crate::observe::{Contact, Observer, ObserverSettings, PeerChain};
 use crate::units;
+use std::time::Duration;
+
+/// How long the peers may take to be found and to answer.
+const TIPS_WAIT: Duration = Duration::from_secs(6);
+/// Between two looks at their chains.
+const TIPS_LOOK: Duration = Duration::from_millis(300);
 
 /// `ledger`.
 pub(super) fn ledger(scene: &Scene<'_>) -> Finding {
@@ -93,6 +102,92 @@ fn judge_sync(sync: &SyncView, peers: usize, signing: &str) -> Finding {
     }
 }
 
+/// `tips`. An observer asks this node and its peers for the ends of their chains.
+pub(super) fn tips(scene: &Scene<'_>) -> Finding {
+    let Some(running) = scene.node.running() else {
+        return needs_a_node();
+    };
+    if running.status.peers == 0 {
+        return Finding::skip("no peer is connected");
+    }
+    match ends(running) {
+        Ok(ends) => judge_tips(&running.status.wallet, &ends),
+        Err(failure) => Finding::skip(format!("could not look from outside: {failure}")),
+    }
+}
+
+/// The end of one chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    wallet: String,
+    length: u64,
+    tip: String,
+}
+
+impl End {
+    fn of(chain: &PeerChain) -> Self {
+        Self {
+            wallet: chain.wallet.to_string(),
+            length: chain.length,
+            tip: chain.tip.to_string(),
+        }
+    }
+}
+
+/// What everybody says, when all say the same or the time is over.
+fn ends(running: &Running) -> Result<Vec<End>, Failure> {
+    let observer = Observer::start(&ObserverSettings {
+        contacts: vec![Contact::Addresses(running.status.addresses.clone())],
+        network: None,
+        timeout: TIPS_WAIT,
+    })?;
+    let wanted = running.status.peers.saturating_add(1);
+    let began = clock::monotonic();
+    loop {
+        let ends: Vec<End> = observer.peer_chains()?.iter().map(End::of).collect();
+        let mut others = ends.iter().skip(1);
+        let is_one = others.all(|end| Some(&end.tip) == ends.first().map(|first| &first.tip));
+        if (ends.len() >= wanted && is_one) || began.elapsed() > TIPS_WAIT {
+            return Ok(ends);
+        }
+        std::thread::sleep(TIPS_LOOK);
+    }
+}
+
+fn judge_tips(own: &str, ends: &[End]) -> Finding {
+    let Some(ours) = ends.iter().find(|end| end.wallet == own) else {
+        return Finding::skip("this node did not answer an observer in time");
+    };
+    let others: Vec<&End> = ends.iter().filter(|end| end.wallet != own).collect();
+    let equal = others.iter().filter(|end| end.tip == ours.tip).count();
+    let evidence = format!(
+        "{equal} of {} peers that answered end with {} entries at {}",
+        others.len(),
+        ours.length,
+        ours.tip
+    );
+    let torn = others
+        .iter()
+        .find(|end| end.length == ours.length && end.tip != ours.tip);
+    match torn {
+        Some(other) => Finding::fail(
+            format!(
+                "{evidence}; {} ends with as many at {}",
+                other.wallet, other.tip
+            ),
+            "one of the two computes wrongly or lies, or both still wait for each other's \
+             entries: `talkoot ledger inspect --bootstrap ADDRESS` with an address of that peer \
+             tells which",
+        ),
+        None if others.is_empty() => Finding::skip("no peer answered an observer in time"),
+        None if equal < others.len() => Finding::warn(
+            evidence,
+            "entries are under way, or some peers are behind: look again in a moment",
+        ),
+        None => Finding::pass(evidence),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +225,28 @@ mod tests {
         assert_eq!(judge_ledger(&gone, false).verdict, Verdict::Fail);
         let unreadable = Err(Failure::new(Exit::VerifyFailed, "x"));
         assert_eq!(judge_ledger(&unreadable, false).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn ends_are_equal_under_way_or_contradict() {
+        let end = |wallet: &str, length, tip: &str| End {
+            wallet: wallet.to_owned(),
+            length,
+            tip: tip.to_owned(),
+        };
+        let judged = |others: &[End]| {
+            let mut ends = vec![end("me", 3, "t")];
+            ends.extend_from_slice(others);
+            judge_tips("me", &ends).verdict
+        };
+        assert_eq!(judged(&[]), Verdict::Skip);
+        assert_eq!(judged(&[end("a", 3, "t")]), Verdict::Pass);
+        assert_eq!(judged(&[end("a", 3, "t"), end("b", 2, "s")]), Verdict::Warn);
+        assert_eq!(judged(&[end("a", 3, "x"), end("b", 3, "t")]), Verdict::Fail);
+        assert_eq!(
+            judge_tips("you", &[end("a", 3, "t")]).verdict,
+            Verdict::Skip
+        );
     }
 
     #[test]

@@ -508,7 +508,7 @@ fn a_running_node_is_sound_and_one_that_lacks_layers_is_not() {
     assert_eq!(output.status.code(), Some(0), "{shown}");
     let passed = found(&output, "pass");
     for name in [
-        "node", "twin", "ports", "coverage", "sync", "api", "answer", "clock", "limits",
+        "node", "twin", "ports", "coverage", "sync", "tips", "api", "answer", "clock", "limits",
     ] {
         assert!(
             passed.iter().any(|passed| passed == name),
