@@ -60,6 +60,8 @@ pub struct Settings {
     pub http_listen: IpAddr,
     /// Names in `Host` besides those of loopback.
     pub http_hosts: Vec<String>,
+    /// Addresses whose programs count as this machine's.
+    pub http_locals: Vec<IpAddr>,
     /// Origins of web pages that may ask.
     pub cors_origins: Vec<String>,
     /// Answers made at once and answers that wait.
@@ -123,6 +125,7 @@ impl Settings {
             http_port: args.http_port.unwrap_or(HTTP_PORT + shift),
             http_listen: args.http_listen,
             http_hosts: args.http_host.clone(),
+            http_locals: args.http_local.clone(),
             cors_origins: args.cors_origin.clone(),
             admission: AdmissionLimits {
                 answers_max: usize::from(args.max_answers.unwrap_or(args.sessions)),
@@ -179,6 +182,9 @@ impl Settings {
     fn check_http(&self) -> Result<(), Failure> {
         if self.admission.answers_max == 0 {
             return Err(bad("--max-answers is at least 1"));
+        }
+        if self.http_locals.iter().any(IpAddr::is_unspecified) {
+            return Err(bad("--http-local names single addresses, not all of them"));
         }
         for host in &self.http_hosts {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
@@ -431,6 +437,7 @@ mod tests {
             ("--max-cpu 101", "--max-cpu"),
             ("--hours 22-7", "--hours"),
             ("--max-answers 0", "--max-answers"),
+            ("--http-local 0.0.0.0", "--http-local"),
             ("--http-host http://x", "--http-host"),
             ("--http-host node.test:7472", "--http-host"),
             ("--cors-origin *", "--cors-origin"),

@@ -226,19 +226,24 @@ impl Node {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(&mut self) {
+        let ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0"];
+        let mut command =
+            self.command(&["up", "--listen", "127.0.0.1", "--no-mdns", "--threads", "1"]);
+        command.args(ports).args(&self.arguments);
+        self.spawn_by(command);
+    }
+
+    /// Starts the process by another command, which must become it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_by(&mut self, mut command: Command) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.root.with_extension("log"));
-        let ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0"];
-        let mut command =
-            self.command(&["up", "--listen", "127.0.0.1", "--no-mdns", "--threads", "1"]);
-        command
-            .args(ports)
-            .args(&self.arguments)
-            .stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(log.unwrap());
-        self.child = Some(command.spawn().unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        self.child = Some(command.stderr(log.unwrap()).spawn().unwrap());
     }
 
     /// Waits until the process has written its addresses and answers.

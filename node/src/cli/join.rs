@@ -1,4 +1,4 @@
-//! The arguments of `invite` and `join`.
+//! The arguments of `invite` and `join`: a ticket made, and a ticket used.
 
 use clap::Args;
 

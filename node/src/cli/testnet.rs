@@ -1,4 +1,4 @@
-//! The arguments of `testnet`.
+//! The arguments of `testnet`: how many nodes, of what, and what is asked.
 
 use super::{BackendArg, GenesisArgs, ModelDirsArgs, QuantizeArg};
 use clap::Args;

@@ -75,6 +75,14 @@ pub struct UpArgs {
         value_delimiter = ','
     )]
     pub http_host: Vec<String>,
+    /// An address whose programs count as this machine's, such as a container's host; may repeat
+    #[arg(
+        long,
+        value_name = "IP",
+        env = "TALKOOT_HTTP_LOCAL",
+        value_delimiter = ','
+    )]
+    pub http_local: Vec<IpAddr>,
     /// A web page's origin that may ask, such as `https://app.example.org`; may repeat
     #[arg(
         long,

@@ -129,6 +129,7 @@ fn port_settings(parts: &NodeParts, keys: KeyRing, token: String) -> PortSetting
         keys,
         usage_path: Some(parts.home.key_usage_path()),
         hosts: parts.settings.http_host_names(),
+        locals: parts.settings.http_locals.clone(),
         origins: parts.settings.cors_origins.clone(),
         limits: parts.settings.admission,
     }

@@ -5,6 +5,7 @@ use super::admission::{Admission, AdmissionLimits};
 use super::keys::Accounts;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub struct PortSettings {
     pub usage_path: Option<PathBuf>,
     /// Names in `Host` besides those of loopback, without a port.
     pub hosts: Vec<String>,
+    /// Addresses whose programs count as this machine's.
+    pub locals: Vec<IpAddr>,
     /// Origins of web pages that may ask, exactly as browsers send them.
     pub origins: Vec<String>,
     /// Answers at once, and how many wait.
@@ -34,6 +37,7 @@ impl PortSettings {
             keys: KeyRing::empty(),
             usage_path: None,
             hosts: Vec::new(),
+            locals: Vec::new(),
             origins: Vec::new(),
             limits: AdmissionLimits::default(),
         }
@@ -46,6 +50,7 @@ pub(crate) struct Gate {
     pub(crate) token: String,
     pub(crate) keys: KeyRing,
     pub(crate) hosts: Vec<String>,
+    pub(crate) locals: Vec<IpAddr>,
     pub(crate) origins: Vec<String>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) admission: Admission,
@@ -59,6 +64,7 @@ impl Gate {
             token: settings.token,
             keys: settings.keys,
             hosts: settings.hosts,
+            locals: settings.locals,
             origins: settings.origins,
             admission: Admission::new(settings.limits, Arc::clone(&accounts)),
             accounts,

@@ -16,7 +16,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a path is for, as far as the guard cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn check_origin(gate: &Gate, headers: &HeaderMap, area: Area) -> Result<bool, Re
 /// Keys: good or bad, needed or not.
 fn admit(gate: &Gate, peer: SocketAddr, request: &Request) -> Result<(), HttpError> {
     let area = Area::of(request.uri().path());
-    let is_here = is_here(peer, request.headers());
+    let is_here = is_here(&gate.locals, peer, request.headers());
     if area == Area::Owner && !is_here {
         let path = request.uri().path();
         tracing::warn!(path, %peer, "refused a request from elsewhere");
@@ -175,11 +175,13 @@ fn admit(gate: &Gate, peer: SocketAddr, request: &Request) -> Result<(), HttpErr
     }
 }
 
-/// Whether a request comes from a program of this machine: over loopback, for a
-/// name of loopback, and not passed on by a proxy.
-fn is_here(peer: SocketAddr, headers: &HeaderMap) -> bool {
+/// Whether a request comes from a program of this machine: over loopback (or from
+/// an address that the owner counts as this machine), for a name of loopback, and
+/// not passed on by a proxy.
+fn is_here(locals: &[IpAddr], peer: SocketAddr, headers: &HeaderMap) -> bool {
     const PASSED_ON: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
-    peer.ip().to_canonical().is_loopback()
+    let ip = peer.ip().to_canonical();
+    (ip.is_loopback() || locals.contains(&ip))
         && is_local(text(headers, &header::HOST).unwrap_or_default())
         && !PASSED_ON.iter().any(|name| headers.contains_key(*name))
 }
@@ -290,17 +292,24 @@ mod tests {
             "[::1]:9",
             "[::ffff:127.0.0.1]:9",
         ] {
-            assert!(is_here(peer(here), &plain), "{here}");
+            assert!(is_here(&[], peer(here), &plain), "{here}");
         }
         for elsewhere in ["192.0.2.1:9", "[2001:db8::1]:9", "0.0.0.0:9"] {
-            assert!(!is_here(peer(elsewhere), &plain), "{elsewhere}");
+            assert!(!is_here(&[], peer(elsewhere), &plain), "{elsewhere}");
         }
         let here = peer("127.0.0.1:9");
         assert!(!is_here(
+            &[],
             here,
             &headers(Some("x-forwarded-for"), "localhost")
         ));
-        assert!(!is_here(here, &headers(None, "node.test")));
+        assert!(!is_here(&[], here, &headers(None, "node.test")));
+        // A container's host, where the owner says so, under the same conditions.
+        let host = peer("172.28.74.1:9");
+        let locals = [host.ip()];
+        assert!(is_here(&locals, host, &plain));
+        assert!(!is_here(&locals, peer("172.28.74.2:9"), &plain));
+        assert!(!is_here(&locals, host, &headers(None, "node.test")));
     }
 
     #[test]

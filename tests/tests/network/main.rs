@@ -10,6 +10,8 @@
 
 mod bench;
 mod books;
+#[cfg(unix)]
+mod containers;
 mod crash;
 mod doctor;
 mod first_path;
