@@ -34,6 +34,8 @@ enum Answer {
     Unresolved(String),
     /// Nobody speaks there.
     Nobody(String),
+    /// Somebody speaks there, and not as this version does.
+    OtherVersion(String),
     /// Somebody else than the address names.
     OtherPeer(String),
 }
@@ -96,6 +98,12 @@ fn judge_contacts(dialled: &[Dialled], meant: Option<NetworkId>) -> Finding {
                 }
                 Answer::Nobody(reason) => {
                     reasons.push(format!("{address}: nobody answers ({reason})"))
+                }
+                Answer::OtherVersion(reason) => {
+                    reasons.push(format!("{address}: somebody answers, but {reason}"));
+                    wrong.get_or_insert(
+                        "it is no Talkoot node, or one of another version: compare `talkoot --version`",
+                    );
                 }
                 Answer::OtherPeer(peer) => {
                     reasons.push(format!("{address}: another node answers there, {peer}"));
@@ -217,6 +225,9 @@ async fn dial(key: &Keypair, address: &str, timeout: Duration) -> Answer {
             Answer::Network(found.genesis.id(), peer)
         }
         Err(ScoutError::OtherPeer(peer)) => Answer::OtherPeer(peer),
+        Err(error @ (ScoutError::NoGenesis(_) | ScoutError::Malformed(_))) => {
+            Answer::OtherVersion(error.to_string())
+        }
         Err(error) => Answer::Nobody(error.to_string()),
     }
 }
@@ -333,6 +344,7 @@ mod tests {
         let nobody = Answer::Nobody("timeout".to_owned());
         let moved = Answer::OtherPeer("q".to_owned());
         let unknown = Answer::Unresolved("no".to_owned());
+        let older = Answer::OtherVersion("it tells no genesis".to_owned());
         let judged = |contacts: &[Dialled]| judge_contacts(contacts, Some(id)).verdict;
         assert_eq!(
             judged(&[contact(vec![nobody.clone(), alive.clone()])]),
@@ -341,6 +353,7 @@ mod tests {
         assert_eq!(judged(&[contact(vec![Answer::Ourselves])]), Verdict::Pass);
         assert_eq!(judged(&[contact(vec![nobody.clone()])]), Verdict::Fail);
         assert_eq!(judged(&[contact(vec![unknown])]), Verdict::Fail);
+        assert_eq!(judged(&[contact(vec![older])]), Verdict::Fail);
         let both = [contact(vec![nobody]), contact(vec![alive.clone()])];
         assert_eq!(judged(&both), Verdict::Warn);
         assert_eq!(
