@@ -8,10 +8,12 @@ mod ask;
 mod bench;
 mod chat;
 mod credits;
+mod doctor;
 mod join;
 mod key;
 mod ledger;
 mod models;
+mod pause;
 mod peers;
 mod quote;
 mod testnet;
@@ -21,6 +23,7 @@ pub use ask::AskArgs;
 pub use bench::BenchArgs;
 pub use chat::ChatArgs;
 pub use credits::{CreditsArgs, HistoryBy};
+pub use doctor::DoctorArgs;
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
@@ -32,6 +35,7 @@ pub use ledger::{
 pub use models::{
     EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
 };
+pub use pause::{PauseArgs, ResumeArgs};
 pub use peers::{
     BanArgs, BanVerb, BootstrapArgs, BootstrapVerb, LabelArgs, PeersArgs, PingArgs, UnbanArgs,
     WelcomeArgs,
@@ -120,6 +124,12 @@ pub enum Command {
     Join(JoinArgs),
     /// Keys for programs that ask over HTTP from other machines (needs no running node)
     Key(KeyArgs),
+    /// Lend nothing to others for a while; jobs that run go on
+    Pause(PauseArgs),
+    /// Lend again after `pause`
+    Resume(ResumeArgs),
+    /// Check this node and its surroundings: what is wrong, by what evidence, what to do
+    Doctor(DoctorArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)

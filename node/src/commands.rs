@@ -7,9 +7,10 @@ pub mod ask;
 pub mod ban;
 pub mod bench;
 pub mod bootstrap;
-pub mod contacts;
 pub mod chat;
+pub mod contacts;
 pub mod credits;
+pub mod doctor;
 pub mod down;
 pub mod id;
 pub mod import;
@@ -20,10 +21,12 @@ pub mod label;
 pub mod ledger;
 pub mod models;
 pub mod output;
+pub mod pause;
 pub mod peers;
 pub mod ping;
 pub mod progress;
 pub mod quote;
+pub mod resume;
 pub mod rm;
 pub mod show;
 pub mod status;
@@ -87,6 +90,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
         Some(Command::Key(args)) => key::run(args, &home),
+        Some(Command::Pause(args)) => pause::run(&args, &home),
+        Some(Command::Resume(args)) => resume::run(&args, &home),
+        Some(Command::Doctor(args)) => doctor::run(&args, cli.instance, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

@@ -7,6 +7,7 @@
 pub mod dials;
 pub mod directory;
 pub mod job;
+pub mod lending;
 pub mod lockstep;
 pub mod offers;
 pub mod peers;

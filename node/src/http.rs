@@ -136,6 +136,8 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/contacts", post(native::take_contacts::<N>))
         .route("/api/v1/invite", post(native::invite::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
+        .route("/api/v1/pause", post(native::pause::<N>))
+        .route("/api/v1/resume", post(native::resume::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
     Router::new()

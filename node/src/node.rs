@@ -14,16 +14,16 @@ pub use start::{NodeParts, start};
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, SCHEMA,
-    ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, LendingView, ModelView,
+    PauseRequest, SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
 use crate::clock;
-use crate::context::NodeContext;
+use crate::context::{NodeContext, ServedModel};
 use crate::core::route;
 use crate::data::DataPlane;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::gossip::ControlPlane;
 use crate::models::Models;
 use crate::settings::Settings;
@@ -134,27 +134,14 @@ impl NodeHandle {
             ready: models.iter().any(is_covered),
             reasons,
             peers: self.0.control.swarm().peers().len(),
-            serving: served
-                .iter()
-                .map(|model| ServedView {
-                    model: model.id.to_string(),
-                    name: model.card.name.clone(),
-                    layers: [model.range.start(), model.range.end()],
-                    layers_total: model.card.shape.layers,
-                    layers_per_second: model.layers_per_second,
-                    bytes: model.shard_bytes,
-                    session_bytes: model.session_bytes.load(Ordering::Relaxed),
-                    session_bytes_max: model.session_bytes_max,
-                    sessions: ctx
-                        .limits
-                        .sessions_max
-                        .saturating_sub(model.worker.free_sessions()),
-                    sessions_max: ctx.limits.sessions_max,
-                    dtype: model.card.dtype.name().to_owned(),
-                    arithmetic: model.arithmetic.to_string(),
-                })
-                .collect(),
+            serving: served.iter().map(|model| own_view(ctx, model)).collect(),
             loading,
+            paused: ctx.served.lending().paused().map(Into::into),
+            twin_ms: self
+                .0
+                .control
+                .directory()
+                .read(|directory, _| directory.twin_ms()),
             instruction_set: InstructionSet::best().name().to_owned(),
             threads: ctx.limits.threads,
             models,
@@ -333,6 +320,36 @@ impl NodeHandle {
         self.0.asker.tokenizer(model.as_deref()).await
     }
 
+    /// Lends nothing to others until told otherwise; jobs that run go on.
+    ///
+    /// # Errors
+    /// [`AskError`] when the reason is too long, or the pause cannot be kept.
+    pub fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        let lending = self.0.ctx.served.lending();
+        lending
+            .pause(request.reason, request.for_ms)
+            .map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    /// Ends a pause by hand; one by the owner's rules stays.
+    ///
+    /// # Errors
+    /// [`AskError`] when the file of the pause cannot be removed.
+    pub fn resume(&self) -> Answer<LendingView> {
+        self.0.ctx.served.lending().resume().map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    fn lending(&self) -> LendingView {
+        LendingView {
+            schema: SCHEMA,
+            paused: self.0.ctx.served.lending().paused().map(Into::into),
+        }
+    }
+
     /// Begins an orderly stop of the whole node.
     pub fn shutdown(&self) {
         self.0.stop.send_replace(true);
@@ -359,6 +376,35 @@ impl NodeHandle {
         books.close().await;
         stopped.send_replace(true);
     }
+}
+
+/// One of our own ranges.
+fn own_view(ctx: &NodeContext, model: &ServedModel) -> ServedView {
+    ServedView {
+        model: model.id.to_string(),
+        name: model.card.name.clone(),
+        layers: [model.range.start(), model.range.end()],
+        layers_total: model.card.shape.layers,
+        layers_per_second: model.layers_per_second,
+        bytes: model.shard_bytes,
+        session_bytes: model.session_bytes.load(Ordering::Relaxed),
+        session_bytes_max: model.session_bytes_max,
+        sessions: ctx
+            .limits
+            .sessions_max
+            .saturating_sub(model.worker.free_sessions()),
+        sessions_max: ctx.limits.sessions_max,
+        dtype: model.card.dtype.name().to_owned(),
+        arithmetic: model.arithmetic.to_string(),
+    }
+}
+
+fn refused(failure: Failure) -> AskError {
+    let code = match failure.exit {
+        Exit::Usage => ErrorCode::InvalidRequest,
+        _ => ErrorCode::Internal,
+    };
+    AskError::new(code, failure.message)
 }
 
 fn served_view(served: &Served) -> ServedView {

@@ -125,6 +125,7 @@ fn judge(found: Result<Found, ScoutError>, expected: Expected) -> Outcome {
             reason: error.to_string(),
             advice: "is it a Talkoot node, and of this version?".to_owned(),
         },
+        Err(ScoutError::OtherPeer(_)) => failed(&DialFailure::OtherPeer(None)),
         Err(error @ ScoutError::Address(_)) => Outcome::Fails {
             reason: error.to_string(),
             advice: "ask for a new ticket".to_owned(),
@@ -168,6 +169,7 @@ mod tests {
             ScoutError::NoGenesis("x".to_owned()),
             ScoutError::Malformed("x".to_owned()),
             ScoutError::Address("x".to_owned()),
+            ScoutError::OtherPeer("x".to_owned()),
         ] {
             let outcome = judge(Err(error), expected);
             assert!(!outcome.is_good() && matches!(&outcome, Outcome::Fails { .. }));

@@ -199,7 +199,11 @@ pub fn stored_ticket(home: &Home, genesis: &Genesis) -> Option<Verified<Ticket>>
     (of == *genesis).then_some(ticket)
 }
 
-fn check_may_adopt(home: &Home, genesis: &Genesis) -> Result<(), Failure> {
+/// Whether the home may change to this network.
+///
+/// # Errors
+/// When its books hold entries of others in another one.
+pub(crate) fn check_may_adopt(home: &Home, genesis: &Genesis) -> Result<(), Failure> {
     let Some(current) = home.current_genesis()? else {
         return Ok(());
     };

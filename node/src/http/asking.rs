@@ -14,9 +14,9 @@ use super::refusal::Refusal;
 use super::visit::Visit;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView, ModelView,
-    PeerView, PingRequest, PingView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
-    UnreachedView, WelcomeRequest, WelcomedView,
+    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
+    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -277,6 +277,12 @@ impl<N: NodeApi> NodeApi for Asking<N> {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         self.app.node.tokenizer(model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        self.app.node.pause(request).await
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        self.app.node.resume().await
     }
     fn shutdown(&self) {
         self.app.node.shutdown();

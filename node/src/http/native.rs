@@ -6,8 +6,8 @@ use super::several::Several;
 use super::{App, NodeApi, sse};
 use crate::api::quote::QuoteRequest;
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PeersView, PingRequest,
-    SCHEMA, WelcomeRequest,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PauseRequest, PeersView,
+    PingRequest, SCHEMA, WelcomeRequest,
 };
 use axum::body::Bytes;
 use axum::extract::State;
@@ -80,6 +80,20 @@ pub(crate) async fn invite<N: NodeApi>(
         Ok(request) => reply(app.node.invite(request).await),
         Err(error) => error.into_response(),
     }
+}
+
+pub(crate) async fn pause<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<PauseRequest>(body) {
+        Ok(request) => reply(app.node.pause(request).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+pub(crate) async fn resume<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.resume().await)
 }
 
 /// An answer as a stream of [`AskEvent`]s. A failure before the first event is

@@ -2,9 +2,9 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView, ModelView,
-    PeerView, PingRequest, PingView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
-    UnreachedView, WelcomeRequest, WelcomedView,
+    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
+    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::node::NodeHandle;
 use crate::views::LedgerQuestion;
@@ -64,6 +64,10 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
         &self,
         model: Option<String>,
     ) -> impl Future<Output = Answer<TokenizerView>> + Send;
+    /// Lends nothing to others until told otherwise.
+    fn pause(&self, request: PauseRequest) -> impl Future<Output = Answer<LendingView>> + Send;
+    /// Ends a pause by hand.
+    fn resume(&self) -> impl Future<Output = Answer<LendingView>> + Send;
     /// Begins an orderly stop.
     fn shutdown(&self);
 }
@@ -110,6 +114,12 @@ impl NodeApi for NodeHandle {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         Self::tokenizer(self, model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        Self::pause(self, request)
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        Self::resume(self)
     }
     fn shutdown(&self) {
         Self::shutdown(self);
@@ -211,6 +221,12 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         self.node()?.tokenizer(model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        self.node()?.pause(request).await
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        self.node()?.resume().await
     }
     fn shutdown(&self) {
         self.inner.stop.notify_one();

@@ -8,7 +8,7 @@ use super::*;
 use crate::api::quote::QuoteView;
 use crate::api::{
     AskEvent, AskRequest, AuthorQuestion, CreditsQuestion, EarningsQuestion, EarningsView,
-    EntryQuestion, JobQuestion, JobView, Prompt, StatementQuestion, StatusView,
+    EntryQuestion, JobQuestion, JobView, LendingView, Prompt, StatementQuestion, StatusView,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -239,10 +239,21 @@ fn writes_need_the_cookie_and_reads_do_not() {
     assert_eq!(quote(&wrong).exit, Exit::NotFound);
     let refused = wrong.ask(&question()).unwrap_err();
     assert!(refused.message.contains("api.json"), "{refused}");
-    for path in ["invite", "ask", "ping", "welcome", "contacts", "shutdown"] {
+    let writes = [
+        "invite", "ask", "ping", "welcome", "contacts", "pause", "resume", "shutdown",
+    ];
+    for path in writes {
         let (head, _) = server.post(&format!("/api/v1/{path}"), "{}");
         assert!(head.starts_with("http/1.1 401"), "{path}: {head}");
     }
+    let pause = serde_json::json!({"for_ms": 5, "reason": "rest"});
+    let paused: LendingView = server.client(TOKEN).post("pause", &pause).unwrap();
+    assert_eq!(paused.paused.unwrap().until_ms, Some(5));
+    let wrong_time = serde_json::json!({"for_ms": "2h"});
+    let refused = server
+        .client(TOKEN)
+        .post::<LendingView>("pause", &wrong_time);
+    assert_eq!(refused.unwrap_err().exit, Exit::Usage);
     assert!(!server.node.was_stopped());
     let _: serde_json::Value = server
         .client(TOKEN)

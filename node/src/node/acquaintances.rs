@@ -125,9 +125,13 @@ impl NodeHandle {
     }
 
     fn peer_view(&self, peer: PeerInfo, is_member: bool, contacts: &Contacts) -> PeerView {
-        let presence = self.0.control.directory().read(|directory, now_ms| {
+        let directory = self.0.control.directory();
+        let (presence, clock_offset_ms) = directory.read(|directory, now_ms| {
             let present = directory.get(&peer.wallet, now_ms);
-            present.map(|present| present.presence.clone())
+            (
+                present.map(|present| present.presence.clone()),
+                directory.clock_offset_ms(&peer.wallet),
+            )
         });
         PeerView {
             wallet: peer.wallet.to_string(),
@@ -150,6 +154,7 @@ impl NodeHandle {
             serving: presence.map_or_else(Vec::new, |presence| {
                 presence.served.iter().map(served_view).collect()
             }),
+            clock_offset_ms,
             marks: peer.marks,
             last_mark: peer.last_mark,
         }

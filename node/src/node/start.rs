@@ -66,8 +66,10 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
         settings,
     } = parts;
     let directory = home.network_dir(genesis.id());
+    let lending = settings.lending.clone();
     let books = open_books(&directory, &genesis, &key, is_new)?;
     let ctx = Arc::new(context(genesis, key, books, &settings));
+    ctx.served.lending().begin(lending, &home.pause_path());
     // Read before the first job of this run.
     let open = settlement::leftovers(&ctx.books).await;
     let data = bind_data(&ctx, &settings)?;
@@ -93,6 +95,7 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     forward_marks(&data, &control);
     let link = Arc::clone(&data.host().link);
     control.on_gone(Box::new(move |peer| link.forget(peer)));
+    tokio::spawn(ctx.served.lending().clone().watch());
     let handle = assemble(ctx, control, data, models, home);
     handle.take_contacts().await.map_err(Failure::from)?;
     tokio::spawn(handle.clone().watch_bans());

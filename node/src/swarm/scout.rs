@@ -11,7 +11,7 @@ use crate::core::dials::DialFailure;
 use crate::exchange::Protocol;
 use futures::StreamExt;
 use libp2p::request_response::{self, Message, ProtocolSupport};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use std::time::Duration;
 use talkoot_protocol::{Genesis, Hash, Keypair, NetworkId, Wallet};
@@ -34,6 +34,9 @@ pub enum ScoutError {
     /// No connection.
     #[error("{0}")]
     Unreachable(DialFailure),
+    /// Somebody answers there, and is not who the address names.
+    #[error("peer {0} answers there, not the one that the address names")]
+    OtherPeer(String),
     /// A connection, and no answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -82,6 +85,10 @@ async fn answer(
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 swarm.behaviour_mut().send_request(&peer_id, Ok(Vec::new()));
             }
+            SwarmEvent::OutgoingConnectionError {
+                error: DialError::WrongPeerId { obtained, .. },
+                ..
+            } => return Err(ScoutError::OtherPeer(obtained.to_string())),
             SwarmEvent::OutgoingConnectionError { error, .. } => {
                 return Err(ScoutError::Unreachable(dials::reason(&error)));
             }

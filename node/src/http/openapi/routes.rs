@@ -3,7 +3,10 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView, EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, PingRequest, PingView, StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView,
+    EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView,
+    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, StatementView,
+    StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -291,6 +294,23 @@ pub(super) const ROUTES: &[Route] = &[
         Schemas::of::<AskRequest>,
         Content::Events,
     ),
+    write(
+        "/api/v1/pause",
+        "pause",
+        "Lends nothing to others until told otherwise",
+        Schemas::of::<PauseRequest>,
+        Content::Json(Schemas::of::<LendingView>),
+    ),
+    Route {
+        body: None,
+        ..write(
+            "/api/v1/resume",
+            "resume",
+            "Ends a pause by hand",
+            any,
+            Content::Json(Schemas::of::<LendingView>),
+        )
+    },
     Route {
         body: None,
         ..write(

@@ -3,9 +3,9 @@
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ContactsView, ErrorCode,
-    InviteRequest, InviteView, ModelView, PeerView, PingRequest, PingView, Prompt, StatusView,
-    SyncView, TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest,
-    WelcomedView,
+    InviteRequest, InviteView, LendingView, ModelView, PauseRequest, PausedView, PeerView,
+    PingRequest, PingView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
+    TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -233,6 +233,26 @@ impl NodeApi for FakeNode {
         Ok(receiver)
     }
 
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        let paused = PausedView {
+            kind: "by_hand".to_owned(),
+            reason: request.reason.unwrap_or_default(),
+            since_ms: 1,
+            until_ms: request.for_ms,
+        };
+        Ok(LendingView {
+            schema: 1,
+            paused: Some(paused),
+        })
+    }
+
+    async fn resume(&self) -> Answer<LendingView> {
+        Ok(LendingView {
+            schema: 1,
+            paused: None,
+        })
+    }
+
     fn shutdown(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
@@ -252,6 +272,8 @@ pub(crate) fn status_view() -> StatusView {
         peers: 0,
         serving: Vec::new(),
         loading: None,
+        paused: None,
+        twin_ms: None,
         instruction_set: "baseline".to_owned(),
         threads: 1,
         models: Vec::new(),
