@@ -1,0 +1,2 @@
+export const title = "Chat";
+export const render = () => [];

@@ -1,0 +1,2 @@
+export const title = "Ledger";
+export const render = () => [];

@@ -1,0 +1,2 @@
+export const title = "Network";
+export const render = () => [];

@@ -1,0 +1,2 @@
+export const title = "Pipeline";
+export const render = () => [];
