@@ -13,8 +13,7 @@ export const count = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202
 export function span(us) {
   if (us === null || us === undefined || !Number.isFinite(us)) return "–";
   if (us < 1000) return `${Math.round(us)} µs`;
-  if (us < 100_000) return `${(us / 1000).toFixed(2)} ms`;
-  if (us < 1_000_000) return `${Math.round(us / 1000)} ms`;
+  if (us < 1_000_000) return `${(us / 1000).toFixed(us < 9995 ? 2 : us < 99_950 ? 1 : 0)} ms`;
   return `${(us / 1_000_000).toFixed(2)} s`;
 }
 

@@ -98,7 +98,7 @@ function money(status) {
   const bars = [];
   for (let at = 0; at < earned.length; at += BAR_BUCKETS) bars.push(Number(sum(earned.slice(at, at + BAR_BUCKETS))));
   const day = sum(earned);
-  return section("Money", h("a", { href: `#/ledger/wallet/${status.wallet}` }, "account"),
+  return section("Money, GFT", h("a", { href: `#/ledger/wallet/${status.wallet}` }, "account"),
     h("dl", { class: "figures" },
       figure("balance", amount(balance.balance_ugft)),
       figure("available", amount(balance.available_ugft)),
