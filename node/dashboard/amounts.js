@@ -42,3 +42,6 @@ export function factor(ppm) {
   const value = big(ppm);
   return `${value / UNIT}.${(value % UNIT).toString().padStart(6, "0")}`;
 }
+
+/** A text of the node with its amounts in GFT. @param {string} text */
+export const inGft = (text) => text.replace(/(\d+) µGFT/g, (_, digits) => `${gft(BigInt(digits))} GFT`);

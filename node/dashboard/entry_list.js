@@ -2,6 +2,7 @@
 // in place; only the rows in the window are drawn.
 
 import { get, Refusal } from "./api.js";
+import { inGft } from "./amounts.js";
 import { h } from "./dom.js";
 import { changed, state } from "./store.js";
 import { clock, short } from "./text.js";
@@ -156,8 +157,8 @@ const row = (entry, at) => h("div", {
   h("span", { role: "cell", class: "num muted" }, clock(entry.time_ms)),
   h("span", { role: "cell" }, entry.kind),
   h("span", { role: "cell" }, idLink("wallet", entry.author)),
-  h("a", { role: "cell", class: "sentence", href: `#/ledger/entry/${entry.id}` }, entry.summary),
-  h("span", { role: "cell", class: "muted", title: entry.effect }, entry.effect),
+  h("a", { role: "cell", class: "sentence", href: `#/ledger/entry/${entry.id}` }, inGft(entry.summary)),
+  h("span", { role: "cell", class: "muted", title: inGft(entry.effect) }, inGft(entry.effect)),
   h("span", { role: "cell" }, stateOf(entry)));
 
 const COLUMNS = ["index", "time", "kind", "author", "what it does", "what it came to", "state"];

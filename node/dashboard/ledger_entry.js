@@ -1,6 +1,6 @@
 // One entry: the sentence, its fields, its bytes, and all of it computed again.
 
-import { gft } from "./amounts.js";
+import { gft, inGft } from "./amounts.js";
 import { h } from "./dom.js";
 import { check, fromHex, parts, toHex } from "./entry_bytes.js";
 import { print } from "./json.js";
@@ -60,7 +60,7 @@ export const facts = (entry) => h("dl", { class: "facts" }, [
   entry.names.length ? ["introduces", entry.names.map((/** @type {string} */ id) => [idLink("wallet", id), " "])] : null,
   ["time", [utc(entry.time_ms), h("span", { class: "muted" }, " (the author's clock: a claim)")]],
   entry.job ? ["job", fullLink("job", entry.job)] : null,
-  ["came to", h("span", { class: entry.outcome.name === "inert" ? "bad" : "" }, entry.effect)],
+  ["came to", h("span", { class: entry.outcome.name === "inert" ? "bad" : "" }, inGft(entry.effect))],
   entry.available_ugft === undefined || entry.available_ugft === null ? null : ["was available", `${gft(entry.available_ugft)} GFT`],
   ["state", [entry.outcome.name === "inert" ? "inert: " + (entry.outcome.why ?? "") : entry.confirmed ? "confirmed" : "not confirmed yet",
     `; in the past of ${plural(entry.confirmed_by.length, "founder")} `, entry.confirmed_by.map((/** @type {string} */ id) => [idLink("wallet", id), " "])]],
@@ -90,7 +90,7 @@ export function entryPage(id) {
   const { value: entry, failure } = resource(`/api/v1/ledger/entries/${id}`);
   if (!entry) return failure ? trouble(failure.message) : empty("Asking the node …");
   return [
-    h("header", { class: "lead", key: "lead" }, h("p", { class: "crumb" }, `${entry.kind}, number ${entry.seq} of `, idLink("wallet", entry.author)), h("h1", null, `${entry.summary}.`)),
+    h("header", { class: "lead", key: "lead" }, h("p", { class: "crumb" }, `${entry.kind}, number ${entry.seq} of `, idLink("wallet", entry.author)), h("h1", null, `${inGft(entry.summary)}.`)),
     section("Entry", h("a", { href: `#/ledger?author=${entry.author}` }, "all of this author"), facts(entry)),
     checked(entry),
     section("Says", null, h("pre", { tabindex: "0", "aria-label": "Fields of the payload" }, print(entry.fields, 2))),

@@ -1,6 +1,6 @@
 // One job: its terms, every factor of the split, how far it came, who agrees.
 
-import { factor, gft, sum } from "./amounts.js";
+import { factor, gft, inGft, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { resource } from "./resource.js";
 import { bytes, clock, count, layers, plural, short, span, utc } from "./text.js";
@@ -21,7 +21,7 @@ const terms = (job) => h("dl", { class: "facts" }, [
   ["model", [job.model_name ?? "", " ", h("span", { class: "hex muted" }, short(job.model)), `, ${job.layers} layers`]],
   ["tokens", `${job.prompt_tokens} of prompt, at most ${job.completion_tokens_max} of answer`],
   ["price", `${gft(job.price_ugft_per_token)} GFT a token; at most ${gft(job.cap_ugft)} GFT in all`],
-  ["state", `${job.state}; ${job.effect}; ${job.confirmed ? "confirmed" : "not confirmed yet"}`],
+  ["state", `${job.state}; ${inGft(job.effect)}; ${job.confirmed ? "confirmed" : "not confirmed yet"}`],
   ["deadline", [utc(job.deadline_ms), h("span", { class: "muted" }, `; founders say that it is over from ${utc(job.over_from_ms)}`)]],
   job.released_by ? ["released by", idLink("entry", job.released_by)] : null,
   job.continues ? ["carries on", idLink("job", job.continues)] : null,
@@ -63,7 +63,7 @@ function frontiers(job) {
     job.frontiers.map((/** @type {any} */ step) => ({
       key: step.id,
       cells: [clock(step.time_ms), idLink("entry", step.id), step.stage === null ? "none" : `${step.stage + 1} · ${short(step.author)}`,
-        step.prompt, step.completion, step.effect, gft(step.burned_total_ugft),
+        step.prompt, step.completion, inGft(step.effect), gft(step.burned_total_ugft),
         step.confirmed ? h("span", { class: "good" }, "confirmed") : `${step.confirmed_by.length} founders`],
     })));
 }

@@ -1,7 +1,7 @@
 // One wallet; all balances with their sum; forked logs side by side.
 
 import { get } from "./api.js";
-import { big, gft, sum } from "./amounts.js";
+import { big, gft, inGft, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { facts } from "./ledger_entry.js";
 import { resource } from "./resource.js";
@@ -52,7 +52,7 @@ export function walletPage(id) {
     earnings(author.wallet),
     section("Jobs", `${author.submitted_total} asked, ${author.worked_total} worked`, author.jobs.length ? table("Jobs", ["job", "role", "#burned", "#earned", "#held", "came to", "state"],
       author.jobs.map((/** @type {any} */ job) => ({
-        key: job.job, cells: [idLink("job", job.job), job.role, gft(job.burned_ugft), gft(job.earned_ugft), gft(job.held_ugft), job.effect, job.confirmed ? h("span", { class: "good" }, "confirmed") : "not yet"],
+        key: job.job, cells: [idLink("job", job.job), job.role, gft(job.burned_ugft), gft(job.earned_ugft), gft(job.held_ugft), inGft(job.effect), job.confirmed ? h("span", { class: "good" }, "confirmed") : "not yet"],
       }))) : empty("No job.")),
     section("Log", h("a", { href: `#/ledger?author=${author.wallet}` }, plural(Number(author.entries_total), "entry", "entries")),
       author.entries.length ? h("ol", { class: "strip" }, [...author.entries].reverse().map(entryLine)) : empty("It has written nothing.")),
@@ -73,8 +73,10 @@ async function allBalances() {
   return { ...all, isWhole: false };
 }
 
+export const balancesResource = () => resource("balances", allBalances);
+
 export function balancesPage() {
-  const { value, failure } = resource("balances", allBalances);
+  const { value, failure } = balancesResource();
   if (!value) return failure ? trouble(failure.message) : empty("Asking the node …");
   const total = sum(value.balances.map((/** @type {any} */ one) => one.balance_ugft));
   const all = total + big(value.commons_ugft);
@@ -99,6 +101,6 @@ export function forksPage() {
   if (!value) return failure ? trouble(failure.message) : empty("Asking the node …");
   if (!value.forks.length) return [section("Forked logs", `${value.authors} wallets looked at`, empty("No log is forked: nobody wrote two entries at one number."))];
   return value.forks.map((/** @type {any} */ fork) => section(`${short(fork.author)} at number ${fork.seq ?? "?"}`, h("span", { class: "bad" }, "conflicting"),
-    h("div", { class: "pair" }, fork.entries.map((/** @type {any} */ entry) => h("div", { key: entry.id }, h("p", null, h("a", { href: `#/ledger/entry/${entry.id}` }, entry.summary)), facts(entry)))),
+    h("div", { class: "pair" }, fork.entries.map((/** @type {any} */ entry) => h("div", { key: entry.id }, h("p", null, h("a", { href: `#/ledger/entry/${entry.id}` }, inGft(entry.summary))), facts(entry)))),
     h("p", { class: "muted" }, "proven by ", fork.proofs.length ? fork.proofs.map((/** @type {string} */ id) => [idLink("entry", id), " "]) : "nothing yet but these two")));
 }

@@ -1,9 +1,10 @@
 // "Ledger": the list with its filters, the search, and the pages of one thing.
 
+import { inGft } from "./amounts.js";
 import { h } from "./dom.js";
 import { entryPage } from "./ledger_entry.js";
 import { jobPage } from "./ledger_job.js";
-import { balancesPage, forksPage, walletPage } from "./ledger_wallet.js";
+import { balancesPage, balancesResource, forksPage, walletPage } from "./ledger_wallet.js";
 import { choose, entryList, loaded, shownText } from "./entry_list.js";
 import { print } from "./json.js";
 import { resource } from "./resource.js";
@@ -49,8 +50,17 @@ const picker = (label, options, chosen, use) => h("select", {
   onchange: (/** @type {Event} */ event) => use(/** @type {HTMLSelectElement} */ (event.target).value),
 }, h("option", { value: "" }, label), options.map((name) => h("option", { value: name, key: name }, name)));
 
-/** @param {string} page @param {URLSearchParams} query */
-const tools = (page, query) => h("div", { class: "bar-of-tools", key: "tools" },
+/** What a page shows, as lines. @param {string} page @param {string} id */
+function shownLines(page, id) {
+  if (page === "balances") return balancesResource().value?.balances ?? [];
+  if (page === "forks") return resource("/api/v1/ledger/forks").value?.forks ?? [];
+  const paths = { entry: "entries", job: "jobs", wallet: "authors" };
+  const { value } = resource(`/api/v1/ledger/${/** @type {any} */ (paths)[page]}/${id}`);
+  return value ? [value] : [];
+}
+
+/** @param {string} page @param {URLSearchParams} query @param {string} [id] */
+const tools = (page, query, id = "") => h("div", { class: "bar-of-tools", key: "tools" },
   h("nav", { class: "tabs", "aria-label": "Ledger" }, [["", "entries"], ["balances", "balances"], ["forks", "forks"]].map(([id, name]) =>
     h("a", { key: id, href: `#/ledger${id ? `/${id}` : ""}`, "aria-current": id === page ? "page" : null }, name))),
   h("form", { role: "search", class: "grow", onsubmit: search },
@@ -59,7 +69,7 @@ const tools = (page, query) => h("div", { class: "bar-of-tools", key: "tools" },
     picker("any kind", KINDS, query.get("kind") ?? "", (value) => narrow(query, "kind", value)),
     picker("any effect", EFFECTS, query.get("effect") ?? "", (value) => narrow(query, "effect", value)),
     h("button", { key: "export", type: "button", onclick: () => save("entries.jsonl", loaded()) }, "export JSONL"),
-  ] : null);
+  ] : h("button", { key: "export", type: "button", onclick: () => save(`${page}.jsonl`, shownLines(page, id)) }, "export JSONL"));
 
 /** What begins so. @param {string} text */
 function found(text) {
@@ -69,7 +79,7 @@ function found(text) {
   const wallet = resource(`/api/v1/ledger/authors/${text}`);
   /** @type {any[]} */
   const hits = [];
-  if (entry.value) hits.push({ key: "entry", cells: ["entry", idLink("entry", entry.value.id), entry.value.summary] });
+  if (entry.value) hits.push({ key: "entry", cells: ["entry", idLink("entry", entry.value.id), inGft(entry.value.summary)] });
   if (job.value) hits.push({ key: "job", cells: ["job", idLink("job", job.value.id), `${job.value.state}, ${job.value.model_name ?? ""}`] });
   if (wallet.value) hits.push({ key: "wallet", cells: ["wallet", idLink("wallet", wallet.value.wallet), `${wallet.value.entries_total} entries`] });
   const isWaiting = [entry, job, wallet].some((one) => !one.value && !one.failure);
@@ -99,4 +109,4 @@ function content([page, id], query) {
 }
 
 /** @param {string[]} path @param {URLSearchParams} query */
-export const render = (path, query) => [tools(path[0] ?? "", query), content(path, query)];
+export const render = (path, query) => [tools(path[0] ?? "", query, path[1]), content(path, query)];

@@ -1,7 +1,7 @@
 // "Now": one sentence about the node, its money, its jobs, and what to do.
 
 import { get } from "./api.js";
-import { gft, ratio, sum } from "./amounts.js";
+import { gft, inGft, ratio, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { changed, now, state } from "./store.js";
 import { age, clock, gaps, layers, plural, routes, speed } from "./text.js";
@@ -150,7 +150,7 @@ function jobs() {
 export const entryLine = (entry) => h("li", { key: entry.id, class: entry.effect === "ok" || entry.outcome?.name !== "inert" ? "" : "inert" },
   h("span", { class: "muted num" }, clock(entry.time_ms)),
   h("span", { class: "kind" }, entry.kind),
-  h("a", { class: "sentence", href: `#/ledger/entry/${entry.id}` }, entry.summary));
+  h("a", { class: "sentence", href: `#/ledger/entry/${entry.id}` }, inGft(entry.summary)));
 
 function newest() {
   const entries = state.entries.slice(-STRIP).reverse();
