@@ -117,7 +117,7 @@ function finish(element) {
   for (const child of element.children) finish(child);
 }
 
-/** @type {WeakMap<Element, {child: globalThis.Node, node: Node | string}[]>} */
+/** @type {WeakMap<Element, Shown[]>} */
 const shown = new WeakMap();
 
 /** @param {Node | string} node @param {Map<any, number>} counts */
@@ -129,15 +129,27 @@ function identity(node, counts) {
   return `n:${node.tag}:${number}`;
 }
 
-/**
- * Makes the children of `parent` equal to `nodes`.
- * @param {Element} parent
- * @param {(Node | string)[]} nodes
- */
-export function patch(parent, nodes) {
-  const before = shown.get(parent) ?? [];
-  if (before.length === 0 && nodes.length === 0) return;
-  /** @type {Map<string, {child: globalThis.Node, node: Node | string}[]>} */
+/** @typedef {{child: globalThis.Node, node: Node | string}} Shown */
+
+/** Whether one can become the other in its place. @param {Node | string} a @param {Node | string} b */
+function isSame(a, b) {
+  if (typeof a === "string" || typeof b === "string") return typeof a === typeof b;
+  return a.tag === b.tag && a.key === b.key;
+}
+
+/** @param {Shown} entry @param {Node | string} node @returns {Shown} */
+function become(entry, node) {
+  if (typeof node !== "string") update(/** @type {Node} */ (entry.node), node);
+  else if (entry.node !== node) entry.child.nodeValue = node;
+  return { child: entry.child, node };
+}
+
+/** @param {Node | string} node @returns {Shown} */
+const fresh = (node) => ({ child: typeof node === "string" ? document.createTextNode(node) : create(node), node });
+
+/** Matches what moved, by key. @param {Shown[]} before @param {(Node | string)[]} nodes @returns {Shown[]} */
+function match(before, nodes) {
+  /** @type {Map<string, Shown[]>} */
   const pool = new Map();
   const oldCounts = new Map();
   for (const entry of before) {
@@ -149,21 +161,39 @@ export function patch(parent, nodes) {
   const counts = new Map();
   const after = nodes.map((node) => {
     const entry = pool.get(identity(node, counts))?.shift();
-    if (typeof node === "string") {
-      if (!entry) return { child: document.createTextNode(node), node };
-      if (entry.node !== node) entry.child.nodeValue = node;
-      return { child: entry.child, node };
-    }
-    if (!entry) return { child: create(node), node };
-    update(/** @type {Node} */ (entry.node), node);
-    return { child: entry.child, node };
+    return entry ? become(entry, node) : fresh(node);
   });
   for (const list of pool.values()) for (const entry of list) remove(entry.child);
-  let place = parent.firstChild;
-  for (const { child } of after) {
-    if (child === place) place = place.nextSibling;
-    else parent.insertBefore(child, place);
+  return after;
+}
+
+/**
+ * Makes the children of `parent` equal to `nodes`.
+ * @param {Element} parent
+ * @param {(Node | string)[]} nodes
+ */
+export function patch(parent, nodes) {
+  const before = shown.get(parent) ?? [];
+  const least = Math.min(before.length, nodes.length);
+  // Most lists change in their middle only, or not at all.
+  let head = 0;
+  while (head < least && isSame(before[head].node, nodes[head])) head += 1;
+  let tail = 0;
+  while (tail < least - head && isSame(before[before.length - 1 - tail].node, nodes[nodes.length - 1 - tail])) tail += 1;
+  /** @type {Shown[]} */
+  const after = [];
+  for (let at = 0; at < head; at += 1) after.push(become(before[at], nodes[at]));
+  const anchor = tail ? before[before.length - tail].child : null;
+  if (head + tail < before.length || head + tail < nodes.length) {
+    const middle = match(before.slice(head, before.length - tail), nodes.slice(head, nodes.length - tail));
+    let place = head ? after[head - 1].child.nextSibling : parent.firstChild;
+    for (const entry of middle) {
+      if (entry.child === place) place = place.nextSibling;
+      else parent.insertBefore(entry.child, place ?? anchor);
+      after.push(entry);
+    }
   }
+  for (let at = tail; at > 0; at -= 1) after.push(become(before[before.length - at], nodes[nodes.length - at]));
   shown.set(parent, after);
 }
 

@@ -11,9 +11,11 @@ import { empty, idLink, trouble } from "./widgets.js";
 const PAGE = 200;
 const ROW_PX = 28;
 /** Rows drawn above and below the window. */
-const MARGIN = 8;
+const MARGIN = 6;
 /** Rows kept; older ones are asked for again. */
 const ROWS_MAX = 50_000;
+/** Rows of the page that are used in turn; more than a window holds. */
+const SLOTS = 64;
 const REFRESH_MS = 3000;
 
 /** @typedef {{kind: string, effect: string, author: string, job: string}} Filter */
@@ -31,6 +33,8 @@ let isAsked = false;
 let failure = "";
 let seenVersion = -1;
 let lastSeen = "";
+/** Rows put before the first since the list was chosen: they must not move the slots. */
+let prepended = 0;
 let refreshedTip = "";
 let refreshedMs = 0;
 let generation = 0;
@@ -47,6 +51,7 @@ export function choose(next) {
   rows = [];
   known = new Set();
   before = null;
+  prepended = 0;
   failure = "";
   generation += 1;
   isAsked = false;
@@ -134,6 +139,7 @@ function takeArrivals() {
     if (matches(entry) && !known.has(entry.id) && put(entry)) added += 1;
   }
   lastSeen = state.entries.at(-1)?.id ?? lastSeen;
+  prepended += added;
   if (rows.length > ROWS_MAX) {
     for (const row of rows.splice(ROWS_MAX)) known.delete(row.id);
     before = Number(rows.at(-1).index);
@@ -150,7 +156,7 @@ export function stateOf(entry) {
 
 /** @param {any} entry @param {number} at */
 const row = (entry, at) => h("div", {
-  key: entry.id, class: `row ${entry.outcome.name === "inert" ? "inert" : ""}`, role: "row", "aria-rowindex": at + 1,
+  key: (((at - prepended) % SLOTS) + SLOTS) % SLOTS, class: `row ${entry.outcome.name === "inert" ? "inert" : ""}`, role: "row", "aria-rowindex": at + 1,
   style: { top: `${at * ROW_PX}px` },
 },
   h("span", { role: "cell", class: "num muted" }, entry.index),
@@ -172,7 +178,7 @@ export function entryList() {
   const top = box?.scrollTop ?? 0;
   const height = box?.clientHeight ?? 600;
   const from = Math.max(0, Math.floor(top / ROW_PX) - MARGIN);
-  const to = Math.min(rows.length, Math.ceil((top + height) / ROW_PX) + MARGIN);
+  const to = Math.min(rows.length, Math.ceil((top + height) / ROW_PX) + MARGIN, from + SLOTS);
   if (before !== null && before > 0 && to > rows.length - PAGE / 4) older();
   return h("div", { key: "list" },
     h("div", { class: "entries-head", "aria-hidden": "true" }, COLUMNS.map((name) => h("span", null, name))),

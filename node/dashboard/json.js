@@ -1,7 +1,8 @@
 // JSON whose integers keep all their digits: those beyond 2^53 become BigInt.
 // It does not judge shapes.
 
-const LONG_INTEGER = /\d{16}/;
+/** A long integer where a value may stand; digits of an id are not at its start. */
+const LONG_INTEGER = /[:,[]\s*-?\d{16}/;
 const PIECES = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const INTEGER = /^-?\d+$/;
 /** Marks an integer that travels as a string; random, so that no text has it. */

@@ -54,6 +54,8 @@ function follow() {
   on("job", setJob);
   on("reset", () => {
     own.close();
+    // What came meanwhile is not known one by one: the newest are read again.
+    state.entries = [];
     begin();
   });
   own.onerror = () => {
