@@ -14,8 +14,8 @@ const ROW_PX = 28;
 const MARGIN = 6;
 /** Rows kept; older ones are asked for again. */
 const ROWS_MAX = 50_000;
-/** Rows of the page that are used in turn; more than a window holds. */
-const SLOTS = 64;
+/** Rows that are drawn, and used in turn: what a window of 44rem holds, and the margins. */
+const SLOTS = 40;
 const REFRESH_MS = 3000;
 
 /** @typedef {{kind: string, effect: string, author: string, job: string}} Filter */
@@ -176,9 +176,8 @@ export function entryList() {
   else refresh();
   if (failure) return trouble(failure);
   const top = box?.scrollTop ?? 0;
-  const height = box?.clientHeight ?? 600;
-  const from = Math.max(0, Math.floor(top / ROW_PX) - MARGIN);
-  const to = Math.min(rows.length, Math.ceil((top + height) / ROW_PX) + MARGIN, from + SLOTS);
+  const from = Math.max(0, Math.min(Math.floor(top / ROW_PX) - MARGIN, rows.length - SLOTS));
+  const to = Math.min(rows.length, from + SLOTS);
   if (before !== null && before > 0 && to > rows.length - PAGE / 4) older();
   return h("div", { key: "list" },
     h("div", { class: "entries-head", "aria-hidden": "true" }, COLUMNS.map((name) => h("span", null, name))),
