@@ -5,6 +5,7 @@
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
 mod ask;
+mod config;
 mod credits;
 mod earnings;
 mod error;
@@ -15,6 +16,7 @@ mod runs;
 mod status;
 
 pub use ask::*;
+pub use config::*;
 pub use credits::*;
 pub use earnings::*;
 pub use error::{AskError, ErrorCode};

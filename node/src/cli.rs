@@ -7,13 +7,16 @@
 mod ask;
 mod bench;
 mod chat;
+mod config;
 mod credits;
 mod doctor;
+mod effective;
 mod jobs;
 mod join;
 mod key;
 mod ledger;
 mod models;
+mod pages;
 mod pause;
 mod peers;
 mod quote;
@@ -23,8 +26,12 @@ mod up;
 pub use ask::AskArgs;
 pub use bench::BenchArgs;
 pub use chat::ChatArgs;
+pub use config::{
+    CompletionsArgs, ConfigArgs, ConfigVerb, LevelArg, LogsArgs, ManArgs, PathsArgs, ShellArg,
+};
 pub use credits::{CreditsArgs, HistoryBy};
 pub use doctor::DoctorArgs;
+pub use effective::{keys, parse_with};
 pub use jobs::{JobsArgs, JobsVerb};
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
@@ -33,6 +40,7 @@ pub use ledger::{
     LedgerExportArgs, LedgerJobArgs, LedgerLsArgs, LedgerQuoteArgs, LedgerRead, LedgerShowArgs,
     LedgerVerifyArgs,
 };
+pub use pages::{completions, main_page, manual_to};
 
 pub use models::{
     EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
@@ -46,6 +54,7 @@ pub use quote::QuoteArgs;
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
 
+use crate::api::SettingView;
 use crate::exit::{Exit, Failure};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -77,6 +86,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// For `up`: every setting, and where it came from.
+    #[arg(skip)]
+    pub settings: Vec<SettingView>,
 }
 
 /// The verbs.
@@ -134,6 +146,16 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// The newest jobs of this node: how far, how fast, and where the time goes
     Jobs(JobsArgs),
+    /// Settings: show them and where they come from, check or edit the file
+    Config(ConfigArgs),
+    /// Where everything of this home lies, and what must be kept (needs no running node)
+    Paths(PathsArgs),
+    /// The log of this home
+    Logs(LogsArgs),
+    /// Completions for a shell
+    Completions(CompletionsArgs),
+    /// Manual pages
+    Man(ManArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)
@@ -194,7 +216,8 @@ fn command() -> clap::Command {
     }
     codes.push_str(
         "\nDirectories: TALKOOT_HOME moves everything a node owns; without it the XDG\n\
-         directories are used. Every option of `up` can be given as TALKOOT_<OPTION>.\n\
+         directories are used. Every option of `up` can be given as TALKOOT_<OPTION>, and in\n\
+         the file that `talkoot config path` names.\n\
          Results go to stdout, everything else to stderr.",
     );
     Cli::command().after_long_help(codes)

@@ -8,6 +8,7 @@ pub mod ban;
 pub mod bench;
 pub mod bootstrap;
 pub mod chat;
+pub mod config;
 pub mod contacts;
 pub mod credits;
 pub mod doctor;
@@ -20,8 +21,11 @@ pub mod join;
 pub mod key;
 pub mod label;
 pub mod ledger;
+pub mod logs;
 pub mod models;
 pub mod output;
+pub mod pages;
+pub mod paths;
 pub mod pause;
 pub mod peers;
 pub mod ping;
@@ -37,19 +41,22 @@ pub mod welcome;
 
 use crate::cli::{self, Cli, Command, Parsed};
 use crate::client::Client;
+use crate::config::ConfigFile;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use std::ffi::OsString;
 
 /// Runs one command line; the whole program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let result = match cli::parse(arguments) {
-        Parsed::Print(text, Exit::Done) => output::print(&text),
-        Parsed::Print(text, exit) => {
+    let read = |instance| ConfigFile::read(&Home::from_env(instance)?);
+    let result = match cli::parse_with(arguments.into_iter().collect(), read) {
+        Err(failure) => Err(failure),
+        Ok(Parsed::Print(text, Exit::Done)) => output::print(&text),
+        Ok(Parsed::Print(text, exit)) => {
             output::note(&text);
             return exit;
         }
-        Parsed::Run(cli) => run(cli),
+        Ok(Parsed::Run(cli)) => run(cli),
     };
     match result {
         Ok(()) => Exit::Done,
@@ -69,7 +76,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let home = Home::from_env(cli.instance)?;
     match cli.command {
         None => bare(&home),
-        Some(Command::Up(args)) => up::run(&args, cli.instance, &home),
+        Some(Command::Up(args)) => up::run(&args, cli.instance, &home, cli.settings),
         Some(Command::Down) => down::run(&home),
         Some(Command::Ask(args)) => ask::run(args, &home),
         Some(Command::Chat(args)) => chat::run(*args, &home),
@@ -95,6 +102,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Resume(args)) => resume::run(&args, &home),
         Some(Command::Doctor(args)) => doctor::run(&args, cli.instance, &home),
         Some(Command::Jobs(args)) => jobs::run(&args, &home),
+        Some(Command::Config(args)) => config::run(&args, cli.instance, &home),
+        Some(Command::Paths(args)) => paths::run(&args, &home),
+        Some(Command::Logs(args)) => logs::run(&args, &home),
+        Some(Command::Completions(args)) => pages::completions(&args),
+        Some(Command::Man(args)) => pages::man(&args),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

@@ -125,6 +125,8 @@ pub struct Report {
 /// What shall be looked at; mostly what `up` would be given.
 #[derive(Debug, Clone)]
 pub struct Wishes {
+    /// Which node of this machine.
+    pub instance: u16,
     /// Where libp2p and the data plane listen.
     pub listen: IpAddr,
     /// Port of libp2p; 0 is any.

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod contacts;
 pub mod context;
 pub mod core;

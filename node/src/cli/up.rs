@@ -159,6 +159,9 @@ pub struct UpArgs {
         default_value = DEFAULT_LOG
     )]
     pub log: String,
+    /// Where to log too: a file, or `off` [default: the home's own, see `talkoot paths`]
+    #[arg(long, value_name = "FILE", env = "TALKOOT_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// How to log
     #[arg(long, env = "TALKOOT_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,

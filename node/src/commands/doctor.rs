@@ -61,6 +61,7 @@ fn wishes(args: &DoctorArgs, instance: u16) -> Result<Wishes, Failure> {
     }
     let shift = instance * INSTANCE_PORTS;
     Ok(Wishes {
+        instance,
         listen: args.listen,
         p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
         data_port: args.data_port.unwrap_or(DATA_PORT + shift),

@@ -10,9 +10,10 @@ pub mod banner;
 mod stop;
 
 use super::{join, output};
-use crate::api::{SCHEMA, StatusView};
+use crate::api::{ConfigView, SCHEMA, SettingView, StatusView};
 use crate::cli::{GenesisArgs, UpArgs};
 use crate::clock;
+use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::home::{self, ApiFile, Home};
 use crate::http::{self, LateNode, PortSettings};
@@ -36,15 +37,21 @@ const RUNTIME_STOP: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When a setting, the home or the network cannot be used, or a port is taken.
-pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
-    telemetry::start(&args.log, args.log_format)?;
+pub fn run(
+    args: &UpArgs,
+    instance: u16,
+    home: &Home,
+    in_effect: Vec<SettingView>,
+) -> Result<(), Failure> {
+    home.create()?;
+    let log_file = telemetry::chosen_log_path(args.log_file.as_deref(), home);
+    telemetry::start(&args.log, args.log_format, log_file.as_deref())?;
     let store = Store::new(home, &args.directories.model_dirs);
     let args = &UpArgs {
         model: store.resolve_all(&args.model)?,
         ..args.clone()
     };
     let settings = Settings::new(args, instance)?;
-    home.create()?;
     let _lock = home.lock()?;
     let keys = KeyRing::open(home)?;
     check_keys(&settings, &keys)?;
@@ -68,7 +75,7 @@ pub fn run(args: &UpArgs, instance: u16, home: &Home) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(serve(parts, keys, args.stop_with_stdin));
+    let result = runtime.block_on(serve(parts, keys, in_effect, args.stop_with_stdin));
     runtime.shutdown_timeout(RUNTIME_STOP);
     home.remove_api();
     result
@@ -127,6 +134,7 @@ fn port_settings(parts: &NodeParts, keys: KeyRing, token: String) -> PortSetting
     PortSettings {
         token,
         keys,
+        config: None,
         usage_path: Some(parts.home.key_usage_path()),
         hosts: parts.settings.http_host_names(),
         locals: parts.settings.http_locals.clone(),
@@ -136,13 +144,26 @@ fn port_settings(parts: &NodeParts, keys: KeyRing, token: String) -> PortSetting
     }
 }
 
-async fn serve(parts: NodeParts, keys: KeyRing, stop_with_stdin: bool) -> Result<(), Failure> {
+async fn serve(
+    parts: NodeParts,
+    keys: KeyRing,
+    in_effect: Vec<SettingView>,
+    stop_with_stdin: bool,
+) -> Result<(), Failure> {
     let mut stop = StopSignals::new(stop_with_stdin)?;
     let (listeners, address) = bind(&parts.settings).await?;
     let token = new_token()?;
     let late = LateNode::<NodeHandle>::default();
     let (end_http, http_ended) = oneshot::channel::<()>();
-    let port = port_settings(&parts, keys, token.clone());
+    let config = ConfigView {
+        schema: SCHEMA,
+        file: config::path(&parts.home).display().to_string(),
+        settings: in_effect,
+    };
+    let port = PortSettings {
+        config: Some(config),
+        ..port_settings(&parts, keys, token.clone())
+    };
     let mut server = tokio::spawn(http::serve(listeners, late.clone(), port, async {
         let _ = http_ended.await;
     }));

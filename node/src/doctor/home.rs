@@ -246,10 +246,21 @@ fn judge_disk(free: u64, path: &Path, (data, cache): (u64, u64), least: u64) -> 
     }
 }
 
-/// `config`. This version takes its settings from the command line and the
-/// environment alone.
-pub(super) fn config(_scene: &Scene<'_>) -> Finding {
-    Finding::skip("no file of settings is read")
+/// `config`: whether the next start can use the file of settings.
+pub(super) fn config(scene: &Scene<'_>) -> Finding {
+    let path = crate::config::path(scene.home);
+    if !path.exists() {
+        return Finding::skip("there is no file of settings; `talkoot config edit` makes one");
+    }
+    match crate::config::next::check(scene.wishes.instance, scene.home) {
+        Ok(()) => Finding::pass(format!("{} can be used", path.display())),
+        Err(failure) => Finding::fail(
+            failure.message,
+            failure
+                .hint
+                .unwrap_or_else(|| "`talkoot config edit`".to_owned()),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(super) fn running() -> Running {
 
 fn wishes() -> Wishes {
     Wishes {
+        instance: 0,
         listen: Ipv4Addr::LOCALHOST.into(),
         p2p_port: 0,
         data_port: 0,

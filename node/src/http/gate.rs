@@ -3,6 +3,7 @@
 
 use super::admission::{Admission, AdmissionLimits};
 use super::keys::Accounts;
+use crate::api::ConfigView;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use std::net::IpAddr;
@@ -24,6 +25,8 @@ pub struct PortSettings {
     pub locals: Vec<IpAddr>,
     /// Origins of web pages that may ask, exactly as browsers send them.
     pub origins: Vec<String>,
+    /// The settings of this start, for the owner.
+    pub config: Option<ConfigView>,
     /// Whether the dashboard is there.
     pub dashboard: bool,
     /// Answers at once, and how many wait.
@@ -41,6 +44,7 @@ impl PortSettings {
             hosts: Vec::new(),
             locals: Vec::new(),
             origins: Vec::new(),
+            config: None,
             dashboard: true,
             limits: AdmissionLimits::default(),
         }
@@ -55,6 +59,7 @@ pub(crate) struct Gate {
     pub(crate) hosts: Vec<String>,
     pub(crate) locals: Vec<IpAddr>,
     pub(crate) origins: Vec<String>,
+    pub(crate) config: Option<ConfigView>,
     pub(crate) has_dashboard: bool,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) admission: Admission,
@@ -70,6 +75,7 @@ impl Gate {
             hosts: settings.hosts,
             locals: settings.locals,
             origins: settings.origins,
+            config: settings.config,
             has_dashboard: settings.dashboard,
             admission: Admission::new(settings.limits, Arc::clone(&accounts)),
             accounts,

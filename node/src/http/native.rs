@@ -44,6 +44,15 @@ pub(crate) async fn quote<N: NodeApi>(
     }
 }
 
+pub(crate) async fn config<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.gate.config.clone().ok_or_else(|| {
+        AskError::new(
+            ErrorCode::NotFound,
+            "this port was opened without a command line",
+        )
+    }))
+}
+
 pub(crate) async fn jobs<N: NodeApi>(State(app): State<App<N>>) -> Response {
     reply(app.node.jobs().await.map(|jobs| RunsView {
         schema: SCHEMA,

@@ -3,10 +3,11 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView,
-    EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView,
-    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, RunDetailView,
-    RunsView, StateView, StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ConfigView, ContactsView, CreditsView,
+    EarningsView, EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView,
+    JobView, LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView,
+    RunDetailView, RunsView, StateView, StatementView, StatusView, UnreachedView, WelcomeRequest,
+    WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -144,6 +145,12 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Content::Text("text/javascript"),
         ..read("/assets/{path}", "asset", "A file of the dashboard", any)
     },
+    read(
+        "/api/v1/config",
+        "config",
+        "The settings of this start, and where each came from",
+        Schemas::of::<ConfigView>,
+    ),
     read(
         "/api/v1/jobs",
         "jobs",

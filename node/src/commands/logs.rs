@@ -1,0 +1,178 @@
+//! `talkoot logs`: the log of this home, also while no node runs.
+
+use super::output;
+use crate::cli::{LevelArg, LogsArgs};
+use crate::exit::{Exit, Failure};
+use crate::home::Home;
+use crate::telemetry;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Between two looks at a file that is followed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Prints the newest lines, and goes on where asked for.
+///
+/// # Errors
+/// When there is no log yet.
+pub fn run(args: &LogsArgs, home: &Home) -> Result<(), Failure> {
+    let path = telemetry::log_path(home);
+    let mut newest = VecDeque::new();
+    for older in [telemetry::older_log_path(&path), path.clone()] {
+        if let Ok(file) = File::open(&older) {
+            let lines = BufReader::new(file).lines().map_while(Result::ok);
+            for line in lines.filter(|line| is_wanted(line, args.level)) {
+                newest.push_back(line);
+                if newest.len() > args.lines {
+                    newest.pop_front();
+                }
+            }
+        }
+    }
+    if !path.exists() && !args.follow {
+        let message = format!("there is no log yet in {}", path.display());
+        return Err(Failure::new(Exit::NotFound, message)
+            .hint("`talkoot up` writes one; `--log-file off` turns it off"));
+    }
+    for line in newest {
+        output::print(&format!("{line}\n"))?;
+    }
+    if args.follow {
+        follow(path, args.level)?;
+    }
+    Ok(())
+}
+
+/// Whether a line is of this level or above. A line that names none belongs to
+/// the one before and is shown with everything.
+fn is_wanted(line: &str, level: LevelArg) -> bool {
+    let head: String = line.chars().take(48).collect();
+    let levels = [
+        ("ERROR", LevelArg::Error),
+        ("WARN", LevelArg::Warn),
+        ("INFO", LevelArg::Info),
+        ("DEBUG", LevelArg::Debug),
+        ("TRACE", LevelArg::Trace),
+    ];
+    let mut named = levels.into_iter().filter(|(name, _)| head.contains(name));
+    named
+        .next()
+        .map_or(level == LevelArg::Trace, |(_, found)| found <= level)
+}
+
+/// Prints what is added, until Ctrl-C.
+fn follow(path: PathBuf, level: LevelArg) -> Result<(), Failure> {
+    let mut tail = Tail::at_end(path);
+    loop {
+        for line in tail.more()? {
+            if is_wanted(&line, level) {
+                output::print(&format!("{line}\n"))?;
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A file that grows, and is now and then replaced by a new one.
+struct Tail {
+    path: PathBuf,
+    reader: Option<BufReader<File>>,
+    at: u64,
+    partial: String,
+}
+
+impl Tail {
+    fn at_end(path: PathBuf) -> Self {
+        let at = length(&path);
+        Self {
+            path,
+            reader: None,
+            at,
+            partial: String::new(),
+        }
+    }
+
+    /// The whole lines since the last look.
+    fn more(&mut self) -> std::io::Result<Vec<String>> {
+        let mut lines = self.read()?;
+        // Shorter than what was read: a new file has its name.
+        if length(&self.path) < self.at {
+            self.reader = None;
+            self.at = 0;
+            lines.extend(self.read()?);
+        }
+        Ok(lines)
+    }
+
+    fn read(&mut self) -> std::io::Result<Vec<String>> {
+        if self.reader.is_none() {
+            let Ok(mut file) = File::open(&self.path) else {
+                return Ok(Vec::new());
+            };
+            file.seek(std::io::SeekFrom::Start(self.at))?;
+            self.reader = Some(BufReader::new(file));
+        }
+        let mut lines = Vec::new();
+        let Some(reader) = &mut self.reader else {
+            return Ok(lines);
+        };
+        loop {
+            let read = reader.read_line(&mut self.partial)?;
+            self.at = self.at.saturating_add(read as u64);
+            if read == 0 {
+                return Ok(lines);
+            }
+            if self.partial.ends_with('\n') {
+                lines.push(self.partial.trim_end().to_owned());
+                self.partial.clear();
+            }
+        }
+    }
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_tail_goes_on_over_half_lines_and_a_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("talkoot.log");
+        std::fs::write(&path, "old\n").unwrap();
+        let mut tail = Tail::at_end(path.clone());
+        assert!(tail.more().unwrap().is_empty());
+        let append = |text: &str| {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.append(true).create(true).open(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        append("one\ntw");
+        assert_eq!(tail.more().unwrap(), ["one"]);
+        append("o\n");
+        assert_eq!(tail.more().unwrap(), ["two"]);
+        append("last\n");
+        std::fs::rename(&path, directory.path().join("talkoot.log.1")).unwrap();
+        append("new\n");
+        assert_eq!(tail.more().unwrap(), ["last", "new"]);
+    }
+
+    #[test]
+    fn lines_below_the_level_are_left_out() {
+        let info = "2026-11-27T17:10:29.545069Z  INFO books open";
+        let warn = "2026-11-27T17:10:29.545069Z  WARN mark";
+        assert!(is_wanted(info, LevelArg::Info) && !is_wanted(info, LevelArg::Warn));
+        assert!(is_wanted(warn, LevelArg::Info) && is_wanted(warn, LevelArg::Warn));
+        assert!(is_wanted("   at x.rs", LevelArg::Trace));
+        assert!(!is_wanted("   at x.rs", LevelArg::Info));
+        let json = r#"{"timestamp":"2026-11-27T17:10:29Z","level":"WARN"}"#;
+        assert!(is_wanted(json, LevelArg::Warn) && !is_wanted(json, LevelArg::Error));
+    }
+}
