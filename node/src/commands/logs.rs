@@ -49,7 +49,11 @@ pub fn run(args: &LogsArgs, home: &Home) -> Result<(), Failure> {
 /// Whether a line is of this level or above. A line that names none belongs to
 /// the one before and is shown with everything.
 fn is_wanted(line: &str, level: LevelArg) -> bool {
-    let head: String = line.chars().take(48).collect();
+    // `TIME LEVEL message`, or an object with a level.
+    let named = match line.split_once("\"level\":\"") {
+        Some((_, rest)) if line.starts_with('{') => rest.split('"').next(),
+        _ => line.split_whitespace().nth(1),
+    };
     let levels = [
         ("ERROR", LevelArg::Error),
         ("WARN", LevelArg::Warn),
@@ -57,9 +61,9 @@ fn is_wanted(line: &str, level: LevelArg) -> bool {
         ("DEBUG", LevelArg::Debug),
         ("TRACE", LevelArg::Trace),
     ];
-    let mut named = levels.into_iter().filter(|(name, _)| head.contains(name));
-    named
-        .next()
+    let mut known = levels.into_iter();
+    known
+        .find(|(name, _)| Some(*name) == named)
         .map_or(level == LevelArg::Trace, |(_, found)| found <= level)
 }
 
