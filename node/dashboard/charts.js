@@ -42,6 +42,9 @@ export function rows(run) {
   return found;
 }
 
+/** A wide picture, in a frame that scrolls where there is too little room. @param {string} label @param {any} picture */
+const framed = (label, picture) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, picture);
+
 /** @param {Row[]} all */
 export function waterfall(all) {
   const groups = [...new Set(all.map((row) => row.name))];
@@ -70,13 +73,13 @@ export function waterfall(all) {
       h("text", { class: "name", x: 0, y }, name),
       h("text", { x: WIDTH, y, "text-anchor": "end" }, own.map((row) => span(row.p50)).join(" + ")));
   });
-  return h("svg", {
+  return framed("A token's way", h("svg", {
     class: "waterfall", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
     "aria-label": `Where the ${span(total)} of a token go, hop by hop; the table says the same`,
   },
     names, bars,
     h("text", { x: NAME, y: height - 4 }, "0"),
-    h("text", { x: NAME + room, y: height - 4, "text-anchor": "end" }, span(longest)));
+    h("text", { x: NAME + room, y: height - 4, "text-anchor": "end" }, span(longest))));
 }
 
 /** Speed at each token, over the ones before it. @param {any[]} tokens */
@@ -122,7 +125,7 @@ export function tokenStrip(tokens) {
   const rates = speeds(tokens);
   const fastest = Math.max(1, ...rates);
   const line = rates.map((rate, at) => `${((at + 0.5) * width).toFixed(2)},${(base - (rate / fastest) * (base - top) * 0.92).toFixed(1)}`).join(" ");
-  return h("svg", { class: "perToken", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
+  return framed("Token by token", h("svg", { class: "perToken", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
     "aria-label": `${tokens.length} tokens: compute, wait and wire of each, and the speed over ${SPEED_TOKENS}` },
     ["compute", "wait", "wire"].map((name, kind) => h("path", { key: name, class: name, d: paths[kind] })),
     h("line", { x1: 0, x2: WIDTH, y1: base, y2: base }),
@@ -130,7 +133,7 @@ export function tokenStrip(tokens) {
     h("text", { x: 0, y: 10 }, `${span(cut)} a token`),
     h("text", { x: WIDTH, y: 10, "text-anchor": "end" }, `line: speed, at most ${fastest.toFixed(0)} tokens/s`),
     h("text", { x: 0, y: height - 3 }, `first of the newest ${tokens.length}`),
-    h("text", { x: WIDTH, y: height - 3, "text-anchor": "end" }, "last"));
+    h("text", { x: WIDTH, y: height - 3, "text-anchor": "end" }, "last")));
 }
 
 export const legend = () => h("p", { class: "legend" },
