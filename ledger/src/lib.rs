@@ -47,6 +47,7 @@ pub mod signer;
 mod spending;
 pub mod split;
 mod standing;
+pub mod statement;
 pub mod store;
 pub mod sync;
 mod tips;

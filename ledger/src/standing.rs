@@ -18,7 +18,7 @@ pub const SERVICE_RATE_JOBS: usize = 20;
 
 impl Core {
     /// What a stage has earned beyond the most among its confirmed frontiers.
-    fn unconfirmed_earning(&self, job: Ix, stage: usize) -> Ugft {
+    pub(crate) fn unconfirmed_earning(&self, job: Ix, stage: usize) -> Ugft {
         let book = self.jobs.get(&job).and_then(|job| job.stages.get(stage));
         let Some(book) = book else {
             return Ugft::ZERO;

@@ -5,14 +5,20 @@
 //! name; ids are full hexadecimal. How they are shown is the caller's business.
 
 mod ask;
+mod credits;
+mod earnings;
 mod error;
 mod ledger;
+mod peers;
 pub mod quote;
 mod status;
 
 pub use ask::*;
+pub use credits::*;
+pub use earnings::*;
 pub use error::{AskError, ErrorCode};
 pub use ledger::*;
+pub use peers::*;
 pub use status::*;
 
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ mod observer;
 mod quote;
 mod tokens;
 
-use crate::api::{self, AskDone, AskError, AskEvent, AskRequest, ErrorCode, Prompt, StageView};
+use crate::api::{self, AskDone, AskError, AskEvent, AskRequest, ErrorCode, StageView};
 use crate::context::NodeContext;
 use crate::core::route::{self, Candidate, RouteError};
 use crate::data::DataPlane;
@@ -88,16 +88,9 @@ impl Asker {
     async fn prepare(&self, request: &AskRequest) -> Result<Prepared, AskError> {
         let id = self.find_model(request.model.as_deref())?;
         let model = self.know_model(id).await?;
-        let prompt_ids = match &request.prompt {
-            Prompt::Text(text) => model.asker.encode(text, true).map_err(tokens::invalid)?,
-            Prompt::Tokens(ids) => {
-                tokens::check_ids(&model, ids)?;
-                ids.clone()
-            }
-            Prompt::Chat(messages) => tokens::encode_chat(&model, messages, &request.tools, true)?,
-        };
+        let prompt_ids = tokens::prompt_ids(&model, &request.prompt, &request.tools)?;
         let context = model.card.shape.context;
-        let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
+        let prompt_tokens = tokens::count(&prompt_ids);
         if prompt_tokens == 0 {
             return Err(AskError::new(
                 ErrorCode::InvalidRequest,
@@ -217,7 +210,8 @@ impl Asker {
             .collect();
         self.control.directory().read(|directory, now_ms| {
             let present = directory.present(now_ms);
-            let others = present.filter(|(wallet, _)| **wallet != me);
+            let host = self.data.host();
+            let others = present.filter(|(wallet, _)| **wallet != me && !host.is_kept_out(wallet));
             served.extend(others.flat_map(|(wallet, present)| {
                 present
                     .presence

@@ -6,15 +6,24 @@
 
 mod ask;
 mod bench;
+mod chat;
+mod credits;
+mod doctor;
 mod join;
 mod key;
 mod ledger;
 mod models;
+mod pause;
+mod peers;
+mod quote;
 mod testnet;
 mod up;
 
 pub use ask::AskArgs;
 pub use bench::BenchArgs;
+pub use chat::ChatArgs;
+pub use credits::{CreditsArgs, HistoryBy};
+pub use doctor::DoctorArgs;
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
@@ -26,6 +35,12 @@ pub use ledger::{
 pub use models::{
     EstimateArgs, ImportArgs, ModelDirsArgs, ModelsArgs, ModelsCommand, RmArgs, ShowArgs,
 };
+pub use pause::{PauseArgs, ResumeArgs};
+pub use peers::{
+    BanArgs, BanVerb, BootstrapArgs, BootstrapVerb, LabelArgs, PeersArgs, PingArgs, UnbanArgs,
+    WelcomeArgs,
+};
+pub use quote::QuoteArgs;
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
 
@@ -38,6 +53,8 @@ const EXAMPLES: &str = "\
 First steps:
   talkoot up                         start a node; alone, it serves the demo model
   talkoot ask \"Tell me a story.\"     ask it (in another terminal)
+  talkoot chat                       talk with it
+  talkoot credits                    what is available, and why
   talkoot invite                     print a ticket for a second machine
   talkoot up --join TICKET           on that machine: join and lend
   talkoot ledger balances            who earned and who spent";
@@ -69,10 +86,28 @@ pub enum Command {
     Down,
     /// Ask a question; the answer streams to stdout, route and bill to stderr
     Ask(AskArgs),
+    /// Talk with a model: a conversation at the terminal, with its costs
+    Chat(Box<ChatArgs>),
+    /// What is available to spend, why not more, and which jobs it comes from
+    Credits(CreditsArgs),
+    /// What a question would cost at most, and who would earn it
+    Quote(QuoteArgs),
     /// One page about the running node
     Status(ReadArgs),
-    /// Connected peers and what they serve
-    Peers(ReadArgs),
+    /// Connected peers and what they serve; --why: who is not connected, and why
+    Peers(PeersArgs),
+    /// Round trips to a peer
+    Ping(PingArgs),
+    /// Addresses to dial first, at every start
+    Bootstrap(BootstrapArgs),
+    /// Keep a peer out
+    Ban(BanArgs),
+    /// Let a banned peer in again
+    Unban(UnbanArgs),
+    /// Give a peer a name of your own
+    Label(LabelArgs),
+    /// Let a connected newcomer without a ticket write into the ledger
+    Welcome(WelcomeArgs),
     /// Who this node is (needs no running node)
     Id(ReadArgs),
     /// Models of this machine and of the network, their coverage and price
@@ -85,10 +120,16 @@ pub enum Command {
     Rm(RmArgs),
     /// Print a ticket with which another machine joins this network
     Invite(InviteArgs),
-    /// Join the network of a ticket (while the books hold only own entries)
+    /// Try a ticket, then join its network (while the books hold only own entries)
     Join(JoinArgs),
     /// Keys for programs that ask over HTTP from other machines (needs no running node)
     Key(KeyArgs),
+    /// Lend nothing to others for a while; jobs that run go on
+    Pause(PauseArgs),
+    /// Lend again after `pause`
+    Resume(ResumeArgs),
+    /// Check this node and its surroundings: what is wrong, by what evidence, what to do
+    Doctor(DoctorArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)

@@ -10,6 +10,8 @@ use crate::home::{ApiFile, Home};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -104,6 +106,20 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; an error before the first token ends here.
     pub fn ask(&self, request: &AskRequest) -> Result<AskStream, Failure> {
+        self.ask_until(request, Arc::default())
+    }
+
+    /// Asks like [`Client::ask`]; the stream ends, which cancels the answer,
+    /// soon after `stop` is set: with the node's next line, at most a second
+    /// later once the answer has begun.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_until(
+        &self,
+        request: &AskRequest,
+        stop: Arc<AtomicBool>,
+    ) -> Result<AskStream, Failure> {
         let response = self
             .agent
             .post(self.url("ask"))
@@ -113,6 +129,7 @@ impl Client {
         let body = self.accept(response)?;
         Ok(AskStream {
             lines: BufReader::new(Box::new(body.into_reader())),
+            stop,
         })
     }
 
@@ -157,6 +174,7 @@ impl Client {
 /// The events of one answer.
 pub struct AskStream {
     lines: BufReader<Box<dyn Read + Send>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for AskStream {
@@ -174,6 +192,7 @@ impl Iterator for AskStream {
             line.clear();
             match self.lines.read_line(&mut line) {
                 Ok(0) => return None,
+                Ok(_) if self.stop.load(Ordering::Relaxed) => return None,
                 Ok(_) => {}
                 Err(error) => {
                     let message = format!("the connection to the node broke: {error}");
@@ -248,11 +267,17 @@ mod tests {
         let text = ": keep-alive\n\ndata: {\"event\":\"delta\",\"text\":\"a\",\"tokens\":[]}\n\n";
         let mut stream = AskStream {
             lines: BufReader::new(Box::new(text.as_bytes())),
+            stop: Arc::default(),
         };
         assert!(matches!(
             stream.next(),
             Some(Ok(AskEvent::Delta { text, .. })) if text == "a"
         ));
         assert!(stream.next().is_none());
+        let mut stopped = AskStream {
+            lines: BufReader::new(Box::new(text.as_bytes())),
+            stop: Arc::new(AtomicBool::new(true)),
+        };
+        assert!(stopped.next().is_none());
     }
 }

@@ -4,23 +4,35 @@
 //! everything else to stderr, and ends with a [`Failure`] or none.
 
 pub mod ask;
+pub mod ban;
 pub mod bench;
+pub mod bootstrap;
+pub mod chat;
+pub mod contacts;
+pub mod credits;
+pub mod doctor;
 pub mod down;
 pub mod id;
 pub mod import;
 pub mod invite;
 pub mod join;
 pub mod key;
+pub mod label;
 pub mod ledger;
 pub mod models;
 pub mod output;
+pub mod pause;
 pub mod peers;
+pub mod ping;
 pub mod progress;
+pub mod quote;
+pub mod resume;
 pub mod rm;
 pub mod show;
 pub mod status;
 pub mod testnet;
 pub mod up;
+pub mod welcome;
 
 use crate::cli::{self, Cli, Command, Parsed};
 use crate::client::Client;
@@ -59,8 +71,17 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Up(args)) => up::run(&args, cli.instance, &home),
         Some(Command::Down) => down::run(&home),
         Some(Command::Ask(args)) => ask::run(args, &home),
+        Some(Command::Chat(args)) => chat::run(*args, &home),
+        Some(Command::Credits(args)) => credits::run(&args, &home),
+        Some(Command::Quote(args)) => quote::run(&args, &home),
         Some(Command::Status(args)) => status::run(&args, &home),
         Some(Command::Peers(args)) => peers::run(&args, &home),
+        Some(Command::Ping(args)) => ping::run(&args, &home),
+        Some(Command::Bootstrap(args)) => bootstrap::run(&args, &home),
+        Some(Command::Ban(args)) => ban::run(&args, &home),
+        Some(Command::Unban(args)) => ban::unban(&args, &home),
+        Some(Command::Label(args)) => label::run(&args, &home),
+        Some(Command::Welcome(args)) => welcome::run(&args, &home),
         Some(Command::Id(args)) => id::run(&args, &home),
         Some(Command::Models(args)) => models::run(&args, &home),
         Some(Command::Import(args)) => import::run(&args, &home),
@@ -69,6 +90,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Invite(args)) => invite::run(&args, &home),
         Some(Command::Join(args)) => join::run(&args, &home),
         Some(Command::Key(args)) => key::run(args, &home),
+        Some(Command::Pause(args)) => pause::run(&args, &home),
+        Some(Command::Resume(args)) => resume::run(&args, &home),
+        Some(Command::Doctor(args)) => doctor::run(&args, cli.instance, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

@@ -2,6 +2,7 @@
 //! books, what we serve.
 
 use crate::books::BooksHandle;
+use crate::lending::Lending;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
@@ -93,19 +94,29 @@ impl ServedModel {
     }
 }
 
-/// The list of served models; models may be loaded and unloaded while running.
+/// The list of served models, and whether they are lent now; models may be loaded
+/// and unloaded while running.
 #[derive(Debug, Clone, Default)]
-pub struct ServedModels(Arc<RwLock<Vec<Arc<ServedModel>>>>);
+pub struct ServedModels {
+    models: Arc<RwLock<Vec<Arc<ServedModel>>>>,
+    lending: Lending,
+}
 
 impl ServedModels {
     /// Adds a model; a model already listed under this id is replaced.
     pub fn insert(&self, model: ServedModel) {
         let mut list = self
-            .0
+            .models
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         list.retain(|held| held.id != model.id);
         list.push(Arc::new(model));
+    }
+
+    /// Whether others may use them now.
+    #[must_use]
+    pub const fn lending(&self) -> &Lending {
+        &self.lending
     }
 
     /// The served model with this id.
@@ -117,7 +128,7 @@ impl ServedModels {
     /// All served models.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<ServedModel>> {
-        self.0
+        self.models
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()

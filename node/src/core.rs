@@ -4,8 +4,10 @@
 //! `handle(input, now) -> outputs`; timers come in as time, randomness as a
 //! seed. Nothing here knows the network, the disk or HTTP.
 
+pub mod dials;
 pub mod directory;
 pub mod job;
+pub mod lending;
 pub mod lockstep;
 pub mod offers;
 pub mod peers;

@@ -17,6 +17,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 use talkoot_protocol::Wallet;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -26,6 +27,8 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 /// A stream in the making.
 pub type OpenFuture = Pin<Box<dyn Future<Output = Result<Duplex, LinkError>> + Send>>;
+/// A round trip in the making.
+pub type RoundTripFuture = Pin<Box<dyn Future<Output = Result<Duration, LinkError>> + Send>>;
 /// A farewell to all peers.
 pub type CloseFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -80,6 +83,10 @@ pub trait HopLink: Send + Sync + Debug {
     /// Opens a stream; tries all addresses, or uses what is connected already.
     fn open(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> OpenFuture;
 
+    /// How long a packet takes to a peer and back, by the transport's estimate;
+    /// connects where nothing is connected.
+    fn round_trip(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> RoundTripFuture;
+
     /// Takes up no more streams on what connects us to a peer: it went away, and
     /// if it comes back it knows nothing of old connections. Streams that are
     /// open live on.
@@ -103,6 +110,14 @@ impl<R: HopLink> HopLink for OwnOrRemote<R> {
             self.memory.open(peer, addresses)
         } else {
             self.remote.open(peer, addresses)
+        }
+    }
+
+    fn round_trip(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> RoundTripFuture {
+        if peer == self.own {
+            self.memory.round_trip(peer, addresses)
+        } else {
+            self.remote.round_trip(peer, addresses)
         }
     }
 

@@ -7,12 +7,15 @@
 
 mod duties;
 mod entries;
+mod neighbours;
 mod presence;
 mod routing;
 mod sync;
 
 #[cfg(test)]
 mod tests;
+
+pub use neighbours::NeighbourNetwork;
 
 use crate::clock;
 use crate::context::NodeContext;
@@ -80,6 +83,7 @@ struct Shared {
     desk: Arc<OnceLock<Desk>>,
     gone: Arc<OnceLock<Gone>>,
     progress: watch::Sender<SyncProgress>,
+    neighbours: neighbours::NeighbourNetworks,
 }
 
 /// The running control plane.
@@ -138,21 +142,25 @@ impl ControlPlane {
             desk: Arc::default(),
             gone: Arc::default(),
             progress: watch::Sender::default(),
+            neighbours: neighbours::NeighbourNetworks::default(),
         };
         let (announce, announce_now) = watch::channel(());
         let (entries, entries_in) = mpsc::channel(QUEUE_MAX);
         let (sync, sync_in) = mpsc::channel::<SyncInput>(QUEUE_MAX);
         let (presence, presence_in) = mpsc::channel(QUEUE_MAX);
+        let (strangers, strangers_in) = mpsc::channel(QUEUE_MAX);
         let queues = routing::Queues {
             entries,
             sync: sync.clone(),
             presence: presence.clone(),
+            strangers,
         };
         let tasks = vec![
             tokio::spawn(routing::run(shared.clone(), events, queues)),
             tokio::spawn(entries::admit(shared.clone(), entries_in)),
             tokio::spawn(entries::spread(shared.clone(), sync.clone())),
             tokio::spawn(sync::run(shared.clone(), sync, sync_in)),
+            tokio::spawn(neighbours::ask(shared.clone(), strangers_in)),
             tokio::spawn(duties::run(Arc::clone(&shared.ctx))),
             tokio::spawn(
                 presence::Task::new(shared.clone(), describe, presence)
@@ -182,6 +190,12 @@ impl ControlPlane {
     #[must_use]
     pub fn sync_progress(&self) -> SyncProgress {
         *self.shared.progress.borrow()
+    }
+
+    /// Other networks found on this local network.
+    #[must_use]
+    pub fn neighbours(&self) -> Vec<NeighbourNetwork> {
+        self.shared.neighbours.list()
     }
 
     /// The blobs this node serves.

@@ -342,6 +342,12 @@ impl Home {
         self.state.join("key-usage.json")
     }
 
+    /// The pause of lending that the owner began by hand.
+    #[must_use]
+    pub fn pause_path(&self) -> PathBuf {
+        self.state.join("pause.json")
+    }
+
     /// The ticket that the next `talkoot up` shall use.
     #[must_use]
     pub fn pending_join_path(&self) -> PathBuf {

@@ -38,7 +38,8 @@ pub use gate::PortSettings;
 pub use node_api::{LateNode, NodeApi};
 
 use crate::api::{
-    ArrivalsQuestion, BalancesQuestion, EntriesQuestion, ForksQuestion, GenesisQuestion,
+    ArrivalsQuestion, BalancesQuestion, CreditsQuestion, EarningsQuestion, EntriesQuestion,
+    ForksQuestion, GenesisQuestion, StatementQuestion,
 };
 use crate::clock;
 use axum::Router;
@@ -130,13 +131,19 @@ fn router<N: NodeApi>(app: &App<N>) -> Router {
 
 fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
     let writes = Router::new()
+        .route("/api/v1/ping", post(native::ping::<N>))
+        .route("/api/v1/welcome", post(native::welcome::<N>))
+        .route("/api/v1/contacts", post(native::take_contacts::<N>))
         .route("/api/v1/invite", post(native::invite::<N>))
         .route("/api/v1/ask", post(native::ask::<N>))
+        .route("/api/v1/pause", post(native::pause::<N>))
+        .route("/api/v1/resume", post(native::resume::<N>))
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
     Router::new()
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
+        .route("/api/v1/peers/why", get(native::unreached::<N>))
         .route("/api/v1/models", get(native::models::<N>))
         // It reads, whatever its method: only offers are asked for.
         .route("/api/v1/ledger/quote", post(native::quote::<N>))
@@ -152,6 +159,9 @@ fn ledger_routes<N: NodeApi>() -> Router<App<N>> {
         .route("/authors/{wallet}", get(ledger::author::<N>))
         .route("/jobs/{id}", get(ledger::job::<N>))
         .route("/balances", get(ledger::query::<N, BalancesQuestion>))
+        .route("/credits", get(ledger::of_wallet::<N, CreditsQuestion>))
+        .route("/statement", get(ledger::of_wallet::<N, StatementQuestion>))
+        .route("/earnings", get(ledger::of_wallet::<N, EarningsQuestion>))
         .route("/forks", get(ledger::plain::<N, ForksQuestion>))
         .route("/genesis", get(ledger::plain::<N, GenesisQuestion>));
     Router::new().nest("/api/v1/ledger", books)

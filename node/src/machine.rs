@@ -1,5 +1,8 @@
-//! What this machine says about its memory. Nothing is known where there is no
-//! `/proc`; callers have an answer for that.
+//! What this machine says about its memory, its load and its disk. Nothing is
+//! known where there is no `/proc`; callers have an answer for that.
+
+pub mod disk;
+pub mod load;
 
 /// Bytes that programs could still get.
 #[must_use]

@@ -4,6 +4,7 @@
 //! [`NodeHandle`] answers for all of them and stops them in the reverse order.
 //! Decisions stand elsewhere.
 
+mod acquaintances;
 mod loading;
 mod serving;
 mod start;
@@ -13,21 +14,22 @@ pub use start::{NodeParts, start};
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, LendingView, ModelView,
+    PauseRequest, SCHEMA, ServedView, StatusView, TokenizeRequest, TokenizeView, TokenizerView,
 };
 use crate::ask::Asker;
 use crate::books::{BooksGone, BooksHandle};
 use crate::clock;
-use crate::context::NodeContext;
+use crate::context::{NodeContext, ServedModel};
 use crate::core::route;
 use crate::data::DataPlane;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::gossip::ControlPlane;
 use crate::models::Models;
 use crate::settings::Settings;
 use crate::views::LedgerQuestion;
 use crate::{invites, swarm, views};
+use acquaintances::Acquaintances;
 use loading::Loading;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ struct Parts {
     /// Where what can be made again is kept.
     cache: PathBuf,
     loading: Loading,
+    acquaintances: Acquaintances,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
 }
@@ -131,27 +134,14 @@ impl NodeHandle {
             ready: models.iter().any(is_covered),
             reasons,
             peers: self.0.control.swarm().peers().len(),
-            serving: served
-                .iter()
-                .map(|model| ServedView {
-                    model: model.id.to_string(),
-                    name: model.card.name.clone(),
-                    layers: [model.range.start(), model.range.end()],
-                    layers_total: model.card.shape.layers,
-                    layers_per_second: model.layers_per_second,
-                    bytes: model.shard_bytes,
-                    session_bytes: model.session_bytes.load(Ordering::Relaxed),
-                    session_bytes_max: model.session_bytes_max,
-                    sessions: ctx
-                        .limits
-                        .sessions_max
-                        .saturating_sub(model.worker.free_sessions()),
-                    sessions_max: ctx.limits.sessions_max,
-                    dtype: model.card.dtype.name().to_owned(),
-                    arithmetic: model.arithmetic.to_string(),
-                })
-                .collect(),
+            serving: served.iter().map(|model| own_view(ctx, model)).collect(),
             loading,
+            paused: ctx.served.lending().paused().map(Into::into),
+            twin_ms: self
+                .0
+                .control
+                .directory()
+                .read(|directory, _| directory.twin_ms()),
             instruction_set: InstructionSet::best().name().to_owned(),
             threads: ctx.limits.threads,
             models,
@@ -164,6 +154,7 @@ impl NodeHandle {
             pricing: ctx.genesis.policy.pricing.name().to_owned(),
             addresses: self.0.control.swarm().listeners(),
             data_addresses: self.data_addresses(),
+            neighbours: self.neighbours(),
             uptime_ms: u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
@@ -176,45 +167,6 @@ impl NodeHandle {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         addresses.iter().map(ToString::to_string).collect()
-    }
-
-    /// `peers`.
-    ///
-    /// # Errors
-    /// None now; the signature is the same for all requests.
-    #[expect(clippy::unused_async, reason = "all requests are alike to HTTP")]
-    pub async fn peers(&self) -> Answer<Vec<PeerView>> {
-        let directory = self.0.control.directory();
-        let view = |peer: swarm::PeerInfo| {
-            let presence = directory.read(|directory, now_ms| {
-                directory
-                    .get(&peer.wallet, now_ms)
-                    .map(|present| present.presence.clone())
-            });
-            PeerView {
-                wallet: peer.wallet.to_string(),
-                peer_id: peer.peer_id,
-                address: peer.address,
-                rtt_us: peer.rtt_us,
-                software: presence
-                    .as_ref()
-                    .map(|presence| presence.software.clone())
-                    .or(peer.software),
-                serving: presence.map_or_else(Vec::new, |presence| {
-                    presence.served.iter().map(served_view).collect()
-                }),
-                marks: peer.marks,
-                last_mark: peer.last_mark,
-            }
-        };
-        Ok(self
-            .0
-            .control
-            .swarm()
-            .peers()
-            .into_iter()
-            .map(view)
-            .collect())
     }
 
     /// `models`.
@@ -368,6 +320,36 @@ impl NodeHandle {
         self.0.asker.tokenizer(model.as_deref()).await
     }
 
+    /// Lends nothing to others until told otherwise; jobs that run go on.
+    ///
+    /// # Errors
+    /// [`AskError`] when the reason is too long, or the pause cannot be kept.
+    pub fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        let lending = self.0.ctx.served.lending();
+        lending
+            .pause(request.reason, request.for_ms)
+            .map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    /// Ends a pause by hand; one by the owner's rules stays.
+    ///
+    /// # Errors
+    /// [`AskError`] when the file of the pause cannot be removed.
+    pub fn resume(&self) -> Answer<LendingView> {
+        self.0.ctx.served.lending().resume().map_err(refused)?;
+        self.0.control.announce_now();
+        Ok(self.lending())
+    }
+
+    fn lending(&self) -> LendingView {
+        LendingView {
+            schema: SCHEMA,
+            paused: self.0.ctx.served.lending().paused().map(Into::into),
+        }
+    }
+
     /// Begins an orderly stop of the whole node.
     pub fn shutdown(&self) {
         self.0.stop.send_replace(true);
@@ -394,6 +376,35 @@ impl NodeHandle {
         books.close().await;
         stopped.send_replace(true);
     }
+}
+
+/// One of our own ranges.
+fn own_view(ctx: &NodeContext, model: &ServedModel) -> ServedView {
+    ServedView {
+        model: model.id.to_string(),
+        name: model.card.name.clone(),
+        layers: [model.range.start(), model.range.end()],
+        layers_total: model.card.shape.layers,
+        layers_per_second: model.layers_per_second,
+        bytes: model.shard_bytes,
+        session_bytes: model.session_bytes.load(Ordering::Relaxed),
+        session_bytes_max: model.session_bytes_max,
+        sessions: ctx
+            .limits
+            .sessions_max
+            .saturating_sub(model.worker.free_sessions()),
+        sessions_max: ctx.limits.sessions_max,
+        dtype: model.card.dtype.name().to_owned(),
+        arithmetic: model.arithmetic.to_string(),
+    }
+}
+
+fn refused(failure: Failure) -> AskError {
+    let code = match failure.exit {
+        Exit::Usage => ErrorCode::InvalidRequest,
+        _ => ErrorCode::Internal,
+    };
+    AskError::new(code, failure.message)
 }
 
 fn served_view(served: &Served) -> ServedView {

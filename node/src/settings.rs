@@ -5,9 +5,10 @@
 //! [`Settings::new`] every value is usable as it stands.
 
 use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
+use crate::core::lending::{self, CpuPlan, Duty, LendingRules};
 use crate::exit::{Exit, Failure};
 use crate::http::AdmissionLimits;
-use crate::machine;
+use crate::machine::{self, load::CpuTimes};
 use crate::models;
 use crate::units::{self, UGFT_PER_GFT};
 use std::net::{IpAddr, Ipv4Addr};
@@ -88,6 +89,10 @@ pub struct Settings {
     pub quantize: Option<PackedFormat>,
     /// Threads that compute a step together.
     pub threads: usize,
+    /// In which part of the time they do.
+    pub duty: Duty,
+    /// When layers are lent.
+    pub lending: LendingRules,
 }
 
 impl Settings {
@@ -112,6 +117,7 @@ impl Settings {
         if args.no_serve && (layers.is_some() || !args.model.is_empty()) {
             return Err(bad("--no-serve goes with neither --model nor --layers"));
         }
+        let CpuPlan { threads, duty } = cpu(args)?;
         let settings = Self {
             listen: args.listen,
             p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
@@ -141,7 +147,9 @@ impl Settings {
                 .map_err(|error| bad(format!("--exposure: {error}")))?,
             backend: args.backend.into(),
             quantize: args.quantize.into(),
-            threads: threads(args.threads)?,
+            threads,
+            duty,
+            lending: lending_rules(args)?,
         };
         settings.check()?;
         Ok(settings)
@@ -258,8 +266,54 @@ pub fn threads(wanted: Option<u16>) -> Result<usize, Failure> {
     Err(bad(format!("--threads is 1 to {THREADS_MAX}")))
 }
 
+/// Threads and rests, by `--threads` and `--max-cpu`.
+fn cpu(args: &UpArgs) -> Result<CpuPlan, Failure> {
+    let named = threads(args.threads)?;
+    let Some(text) = &args.max_cpu else {
+        return Ok(CpuPlan {
+            threads: named,
+            duty: Duty::FULL,
+        });
+    };
+    let digits = text.trim();
+    let digits = digits.strip_suffix('%').unwrap_or(digits).trim();
+    let percent: Option<u32> = digits.parse().ok();
+    let share = percent.filter(|share| (lending::PERCENT_MIN..=100).contains(share));
+    let share = share.ok_or_else(|| {
+        let least = lending::PERCENT_MIN;
+        bad(format!(
+            "--max-cpu {text}: not a share from {least}% to 100%"
+        ))
+        .hint("a share of all processors of this machine, for example: --max-cpu 50%")
+    })?;
+    Ok(lending::plan(
+        share,
+        machine::threads(),
+        args.threads.map(usize::from),
+    ))
+}
+
+/// When layers are lent, by `--idle-only` and `--hours`.
+fn lending_rules(args: &UpArgs) -> Result<LendingRules, Failure> {
+    if args.idle_only && CpuTimes::read(0).is_none() {
+        return Err(bad(
+            "--idle-only: this system does not tell what other programs do (no /proc/stat)",
+        )
+        .hint("--hours and `talkoot pause` work everywhere"));
+    }
+    Ok(LendingRules {
+        idle_only: args.idle_only,
+        hours: args
+            .hours
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| bad(format!("--hours: {error}")))?,
+    })
+}
+
 /// Says early what a multiaddr parser would say later and shorter.
-fn check_bootstrap(address: &str) -> Result<(), Failure> {
+pub(crate) fn check_bootstrap(address: &str) -> Result<(), Failure> {
     let known = ["/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/"];
     if known.iter().any(|prefix| address.starts_with(prefix)) && address.contains("/p2p/") {
         return Ok(());
@@ -378,6 +432,10 @@ mod tests {
             ("--threads 0", "--threads"),
             ("--threads 257", "--threads"),
             ("--max-mem lots", "--max-mem"),
+            ("--max-cpu 4%", "--max-cpu"),
+            ("--max-cpu half", "--max-cpu"),
+            ("--max-cpu 101", "--max-cpu"),
+            ("--hours 22-7", "--hours"),
             ("--max-answers 0", "--max-answers"),
             ("--http-local 0.0.0.0", "--http-local"),
             ("--http-host http://x", "--http-host"),
@@ -423,6 +481,19 @@ mod tests {
             let given = settings(&format!("--quantize {name}"), 0).unwrap();
             assert_eq!(given.quantize, format);
         }
+    }
+
+    #[test]
+    fn limits_of_the_processor_and_the_hours_are_read() {
+        let plain = settings("", 0).unwrap();
+        assert_eq!((plain.duty, plain.lending.is_any()), (Duty::FULL, false));
+        let half = settings("--max-cpu 50% --hours 22:00-07:00", 0).unwrap();
+        assert!(half.threads <= machine::threads() && half.lending.is_any());
+        assert!(!half.lending.idle_only);
+        let named = settings("--max-cpu 50 --threads 200 --idle-only", 0).unwrap();
+        assert_eq!(named.threads, 200);
+        assert_eq!(named.duty.rest_us(1_000), 1_000);
+        assert!(named.lending.idle_only);
     }
 
     #[test]

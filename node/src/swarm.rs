@@ -7,18 +7,21 @@
 mod behaviour;
 mod bootstrap;
 mod codec;
+mod dials;
 mod events;
 pub mod identity;
+mod neighbours;
 pub mod scout;
 mod task;
 
+use crate::core::dials::{DialBook, FailedDial};
 use crate::core::peers::Mark;
 use crate::exchange::{ExchangeError, Protocol, Topic};
 use behaviour::Role;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use libp2p::request_response::ResponseChannel;
 use libp2p::{Multiaddr, PeerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use talkoot_protocol::{Hash, Keypair, NetworkId, Wallet};
@@ -71,6 +74,8 @@ pub struct PeerInfo {
     pub peer_id: String,
     /// The address of our (first) connection to it.
     pub address: String,
+    /// Whether it dialled us.
+    pub is_inbound: bool,
     /// Round trip, µs, when measured.
     pub rtt_us: Option<u64>,
     /// What it calls its software.
@@ -88,6 +93,8 @@ pub struct MarkInfo {
     pub marks: u32,
     /// The reason of the newest.
     pub last: String,
+    /// Whether they ban it now.
+    pub is_banned: bool,
     /// What it sent that does not verify, if it ever did.
     pub falsehood: Option<String>,
 }
@@ -101,6 +108,13 @@ pub enum SwarmEvent {
     Subscribed(Wallet, Topic),
     /// The last connection to a peer closed.
     Gone(Wallet),
+    /// A peer of the local network speaks for another network.
+    Stranger {
+        /// Who.
+        peer: Wallet,
+        /// Where, without its peer id.
+        address: String,
+    },
     /// A gossip message. It is forwarded only after [`SwarmHandle::judge`].
     Gossip {
         /// On which topic.
@@ -185,6 +199,20 @@ struct Snapshot {
     peers: BTreeMap<Wallet, PeerInfo>,
     marks: BTreeMap<Wallet, MarkInfo>,
     listeners: Vec<String>,
+    dials: DialBook,
+    /// When the first contacts that failed are dialled next, by address.
+    redials: BTreeMap<String, u64>,
+}
+
+/// An address that gave no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreachedAddress {
+    /// Where.
+    pub address: String,
+    /// Why, and since when.
+    pub failed: FailedDial,
+    /// When it is dialled next, where that is planned; milliseconds since 1970.
+    pub next_ms: Option<u64>,
 }
 
 /// The way to the swarm task; cheap to clone.
@@ -226,6 +254,15 @@ pub async fn start(
     Ok((handle, events_out))
 }
 
+/// An address without the peer id at its end; what is no address stays as it is.
+#[must_use]
+pub fn without_peer_id(address: &str) -> String {
+    address.parse().map_or_else(
+        |_| address.to_owned(),
+        |address: Multiaddr| bootstrap::without_peer(&address).to_string(),
+    )
+}
+
 fn parse_all(texts: &[String]) -> Result<Vec<Multiaddr>, StartError> {
     texts
         .iter()
@@ -259,6 +296,46 @@ impl SwarmHandle {
         };
         self.send(Command::Dial(DialOrder::Peer(peer, addresses)))
             .await;
+    }
+
+    /// Dials these addresses now and whenever they are not connected.
+    ///
+    /// # Errors
+    /// [`StartError::Address`] when one is none; then none is taken.
+    pub async fn bootstrap_with(&self, addresses: &[String]) -> Result<(), StartError> {
+        let addresses = parse_all(addresses)?;
+        self.send(Command::Bootstrap(addresses)).await;
+        Ok(())
+    }
+
+    /// Keeps out exactly these peers, beside those whose marks ban them.
+    pub async fn keep_out(&self, peers: BTreeSet<Wallet>) {
+        self.send(Command::KeepOut(peers)).await;
+    }
+
+    /// The addresses that gave no connection, and why.
+    #[must_use]
+    pub fn unreached(&self) -> Vec<UnreachedAddress> {
+        self.read(|snapshot| {
+            let failed = snapshot.dials.failed();
+            let view = |(address, failed): (&str, &FailedDial)| UnreachedAddress {
+                address: address.to_owned(),
+                failed: failed.clone(),
+                next_ms: snapshot.redials.get(address).copied(),
+            };
+            failed.map(view).collect()
+        })
+    }
+
+    /// The peers that are banned for their marks, with the reason of the newest.
+    #[must_use]
+    pub fn banned(&self) -> Vec<(Wallet, String)> {
+        self.read(|snapshot| {
+            let marks = snapshot.marks.iter().filter(|(_, info)| info.is_banned);
+            marks
+                .map(|(wallet, info)| (*wallet, info.last.clone()))
+                .collect()
+        })
     }
 
     /// Gossips to all who listen; nobody there is no error.

@@ -6,7 +6,9 @@
 //! an observer holds in memory. Answers are bounded; what is longer has pages.
 
 mod accounts;
+mod credits;
 mod describe;
+mod earnings;
 mod entries;
 mod forks;
 mod jobs;
@@ -17,6 +19,8 @@ pub(crate) mod tests;
 mod verify;
 
 pub use accounts::{BALANCES_MAX, balance};
+pub use credits::STATEMENT_ROWS_MAX;
+pub use earnings::EARNINGS_BUCKETS_MAX;
 pub use entries::{BYTES_ENTRIES_MAX, ENTRIES_MAX};
 pub use question::LedgerQuestion;
 pub use verify::verify;

@@ -93,7 +93,9 @@ pub fn to_text(ticket: &Verified<Ticket>) -> String {
 /// # Errors
 /// [`TicketError`].
 pub fn from_text(text: &str, now_ms: u64) -> Result<(Verified<Ticket>, Genesis), TicketError> {
+    // Line breaks come from mail, capitals from QR codes.
     let text: String = text.split_whitespace().collect();
+    let text = text.to_ascii_lowercase();
     let body = text.strip_prefix(PREFIX).ok_or(TicketError::Prefix)?;
     if body.len() > limits::TICKET_BYTES_MAX.saturating_mul(2) {
         return Err(TicketError::Text);

@@ -1,6 +1,7 @@
 //! A network of real processes on loopback, and questions to its nodes.
 
 use crate::wait_for;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -219,6 +220,24 @@ impl Node {
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+
+    /// Runs a command in this node's home to its end, with `input` as its stdin.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A process that ends early closes it: what it says of that is looked at.
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+        child.wait_with_output().unwrap()
     }
 
     /// Starts the process.

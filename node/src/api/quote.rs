@@ -1,5 +1,6 @@
 //! The shapes of `ledger quote`: what a job would cost, and why.
 
+use super::Prompt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,10 +10,15 @@ pub struct QuoteRequest {
     /// Name, id or unique prefix of an id; none means the first with a full
     /// route.
     pub model: Option<String>,
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; not looked at when there is a `prompt`.
+    #[serde(default)]
     pub prompt_tokens: u32,
-    /// Tokens of the completion at most.
-    pub completion_tokens_max: u32,
+    /// The prompt itself: its tokens are counted as those of a question are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
+    /// Tokens of the completion at most; as of a question when nothing is said.
+    #[serde(default)]
+    pub completion_tokens_max: Option<u32>,
 }
 
 /// What a job would cost by today's route and offers. Nothing is reserved.
@@ -30,6 +36,9 @@ pub struct QuoteView {
     pub prompt_tokens: u32,
     /// Tokens of the completion at most.
     pub completion_tokens_max: u32,
+    /// Tokens a session may hold.
+    #[serde(default)]
+    pub context: u32,
     /// Floating-point operations of one token through the whole model.
     pub flops_per_token: u64,
     /// Those of all tokens.

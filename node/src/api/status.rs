@@ -1,6 +1,7 @@
 //! What a node says of itself, its peers and the models it knows.
 
 use super::{BalanceView, ChainView};
+use crate::core::lending::Pause;
 use serde::{Deserialize, Serialize};
 use talkoot_ledger::sync::SyncProgress;
 use utoipa::ToSchema;
@@ -31,6 +32,13 @@ pub struct StatusView {
     /// What is being loaded to be served.
     #[serde(default)]
     pub loading: Option<LoadingView>,
+    /// Why nothing is lent now; null while layers are lent.
+    #[serde(default)]
+    pub paused: Option<PausedView>,
+    /// When another node last announced itself with our identity, milliseconds
+    /// since 1970.
+    #[serde(default)]
+    pub twin_ms: Option<u64>,
     /// The instruction set of our kernels.
     #[serde(default)]
     pub instruction_set: String,
@@ -58,8 +66,70 @@ pub struct StatusView {
     pub addresses: Vec<String>,
     /// Data-plane addresses.
     pub data_addresses: Vec<String>,
+    /// Other networks seen on this local network.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourNetworkView>,
     /// Milliseconds since start.
     pub uptime_ms: u64,
+}
+
+/// Another network on this local network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NeighbourNetworkView {
+    /// Its name.
+    pub network: String,
+    /// Its id.
+    pub network_id: String,
+    /// The wallet of a node of it.
+    pub wallet: String,
+    /// That node's libp2p peer id.
+    pub peer_id: String,
+    /// Where that node is.
+    pub address: String,
+}
+
+/// Why a node lends nothing now, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PausedView {
+    /// `by_hand`, `hours`, `battery` or `busy`.
+    pub kind: String,
+    /// In words.
+    pub reason: String,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: u64,
+    /// Until when, milliseconds since 1970, where that is known.
+    pub until_ms: Option<u64>,
+}
+
+impl From<Pause> for PausedView {
+    fn from(pause: Pause) -> Self {
+        Self {
+            kind: pause.reason.name().to_owned(),
+            reason: pause.reason.to_string(),
+            since_ms: pause.since_ms,
+            until_ms: pause.until_ms,
+        }
+    }
+}
+
+/// How to pause lending.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PauseRequest {
+    /// For how long, milliseconds; until `resume` without it.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+    /// In the owner's words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Whether layers are lent, after `pause` and `resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LendingView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Why nothing is lent now; null while layers are lent.
+    pub paused: Option<PausedView>,
 }
 
 /// How many wallets are in the books.
@@ -158,18 +228,38 @@ pub struct PeerView {
     pub wallet: String,
     /// Its libp2p peer id.
     pub peer_id: String,
+    /// The owner's name for it.
+    #[serde(default)]
+    pub label: Option<String>,
     /// The address we are connected to.
     pub address: String,
+    /// Whether another peer passes the bytes on; no node does that yet.
+    #[serde(default)]
+    pub is_relayed: bool,
+    /// Who dialled: `outbound` (we), or `inbound`.
+    #[serde(default)]
+    pub direction: String,
+    /// Whether it may write into the ledger. A newcomer that nobody has named
+    /// may not.
+    #[serde(default = "yes")]
+    pub is_member: bool,
     /// Round trip, µs, when measured.
     pub rtt_us: Option<u64>,
     /// Software version it announced.
     pub software: Option<String>,
     /// What it serves.
     pub serving: Vec<ServedView>,
+    /// By how much its clock was ahead of ours when it last announced itself, ms.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
     /// Marks for bad behaviour.
     pub marks: u32,
     /// The reason of the newest mark.
     pub last_mark: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// One model known here.

@@ -1,7 +1,7 @@
 //! What a question would cost: today's route, its stages' offers, the split
 //! they give, and the reference accounting's figures beside it.
 
-use super::Asker;
+use super::{Asker, COMPLETION_TOKENS_DEFAULT, tokens};
 use crate::api::quote::{QuoteCredits, QuotePart, QuoteRequest, QuoteStage, QuoteView};
 use crate::api::{AskError, ErrorCode, SCHEMA};
 use crate::jobs::submit::{JobRequest, RouteStage, quote};
@@ -28,8 +28,18 @@ impl Asker {
     /// nobody serves, a stage that does not answer or is busy.
     pub async fn quote(&self, request: &QuoteRequest) -> Result<QuoteView, AskError> {
         let id = self.find_model(request.model.as_deref())?;
-        let card = self.know_model(id).await?.card;
-        let tokens = (request.prompt_tokens, request.completion_tokens_max);
+        let model = self.know_model(id).await?;
+        let prompt_tokens = match &request.prompt {
+            Some(prompt) => tokens::count(&tokens::prompt_ids(&model, prompt, &[])?),
+            None => request.prompt_tokens,
+        };
+        let card = model.card;
+        let asked = request.completion_tokens_max;
+        let completion_tokens_max = asked.unwrap_or_else(|| {
+            let room = card.shape.context.saturating_sub(prompt_tokens);
+            COMPLETION_TOKENS_DEFAULT.min(room.max(1))
+        });
+        let tokens = (prompt_tokens, completion_tokens_max);
         check_tokens(&card, tokens)?;
         let route = self.route(id, &card)?;
         let job = JobRequest {
@@ -105,6 +115,7 @@ fn view(
         dtype: card.dtype.name().to_owned(),
         prompt_tokens: tokens.0,
         completion_tokens_max: tokens.1,
+        context: card.shape.context,
         flops_per_token,
         flops: u128::from(flops_per_token) * (u128::from(tokens.0) + u128::from(tokens.1)),
         pricing: policy.pricing.name().to_owned(),

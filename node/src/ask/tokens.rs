@@ -78,6 +78,27 @@ impl Asker {
     }
 }
 
+/// The ids of a question's prompt.
+///
+/// # Errors
+/// [`AskError`]: what tokenizer or template refuses, an id that is none.
+pub(super) fn prompt_ids(
+    model: &RemoteModel,
+    prompt: &Prompt,
+    tools: &[Value],
+) -> Result<Vec<u32>, AskError> {
+    match prompt {
+        Prompt::Text(text) => model.asker.encode(text, true).map_err(invalid),
+        Prompt::Tokens(ids) => check_ids(model, ids).map(|()| ids.clone()),
+        Prompt::Chat(messages) => encode_chat(model, messages, tools, true),
+    }
+}
+
+/// How many ids there are.
+pub(super) fn count(ids: &[u32]) -> u32 {
+    u32::try_from(ids.len()).unwrap_or(u32::MAX)
+}
+
 /// The ids of a chat.
 ///
 /// # Errors

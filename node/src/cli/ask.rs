@@ -44,6 +44,12 @@ pub struct AskArgs {
     /// Continue the text as it is, without the model's chat template
     #[arg(long)]
     pub raw: bool,
+    /// Say on stderr what the answer costs at most before it begins
+    #[arg(long)]
+    pub quote: bool,
+    /// Say on stderr who computes which layers before the answer begins
+    #[arg(long)]
+    pub show_route: bool,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     pub json: bool,

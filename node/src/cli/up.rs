@@ -19,6 +19,7 @@ Examples:
   talkoot up --model ~/models/Llama-3.2-1B --layers 0..8
   talkoot up --model ~/models/Llama-3.2-1B --quantize q8_0
   talkoot up --join talkoot1… --no-serve
+  talkoot up --max-cpu 50% --idle-only --hours 22:00-07:00
   talkoot up --instance 1            a second node beside the first")]
 pub struct UpArgs {
     /// Model to serve: a name from `talkoot models`, a directory or a .gguf file; may repeat
@@ -115,6 +116,15 @@ pub struct UpArgs {
     /// Memory to lend at most, e.g. 4GiB [default: half of what is free]
     #[arg(long, value_name = "SIZE", env = "TALKOOT_MAX_MEM")]
     pub max_mem: Option<String>,
+    /// Share of this machine's processors to lend at most, e.g. 50% [default: all]
+    #[arg(long, value_name = "PERCENT", env = "TALKOOT_MAX_CPU")]
+    pub max_cpu: Option<String>,
+    /// Lend only while other programs leave the machine alone and it is not on battery
+    #[arg(long, env = "TALKOOT_IDLE_ONLY")]
+    pub idle_only: bool,
+    /// Lend only at these hours, local time, e.g. 22:00-07:00,12:00-13:00
+    #[arg(long, value_name = "HOURS", env = "TALKOOT_HOURS")]
+    pub hours: Option<String>,
     /// Answers to work on at the same time
     #[arg(long, value_name = "N", env = "TALKOOT_SESSIONS", default_value_t = 16)]
     pub sessions: u16,

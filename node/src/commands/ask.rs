@@ -3,7 +3,8 @@
 pub mod report;
 
 use super::models::stored_hint;
-use super::output;
+use super::{output, quote};
+use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{AskEvent, AskRequest, ChatMessage, Prompt, SCHEMA};
 use crate::cli::{self, AskArgs};
 use crate::client::Client;
@@ -21,18 +22,24 @@ const PROMPT_BYTES_MAX: u64 = 4 << 20;
 /// # Errors
 /// When no node runs, or the answer fails; the code says why.
 pub fn run(args: AskArgs, home: &Home) -> Result<(), Failure> {
-    let json = args.json;
+    let (json, show_route) = (args.json, args.show_route);
+    let is_quoted = args.quote;
     let request = request(args)?;
     let client = Client::connect(home)?;
     exit_on_interrupt()?;
+    if is_quoted {
+        output::note(&quoted(&client, &request)?);
+    }
     let mut answer = Answer::default();
     for event in client
         .ask(&request)
         .map_err(|failure| stored_hint(failure, request.model.as_deref(), home))?
     {
         let event = event?;
-        if let (AskEvent::Delta { text, .. }, false) = (&event, json) {
-            output::print(text)?;
+        match &event {
+            AskEvent::Routed { stages, .. } if show_route => output::note(&report::stages(stages)),
+            AskEvent::Delta { text, .. } if !json => output::print(text)?,
+            _ => {}
         }
         if let Err(failure) = answer.add(event) {
             if !json && !answer.text.is_empty() {
@@ -56,6 +63,20 @@ pub fn run(args: AskArgs, home: &Home) -> Result<(), Failure> {
     }
     output::note(&format!("\n{}{}", report::route(done), report::bill(done)));
     Ok(())
+}
+
+/// What the answer would cost at most, in words.
+fn quoted(client: &Client, request: &AskRequest) -> Result<String, Failure> {
+    let view: QuoteView = client.post(
+        "ledger/quote",
+        &QuoteRequest {
+            model: request.model.clone(),
+            prompt_tokens: 0,
+            prompt: Some(request.prompt.clone()),
+            completion_tokens_max: request.completion_tokens_max,
+        },
+    )?;
+    Ok(format!("{}\n", quote::text(&view)))
 }
 
 /// The request that the arguments describe.

@@ -10,8 +10,8 @@ mod inspect;
 mod job;
 mod list;
 pub mod offline;
-mod quote;
-mod reader;
+pub(super) mod quote;
+pub(super) mod reader;
 mod show;
 
 use super::output;

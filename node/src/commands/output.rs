@@ -3,6 +3,7 @@
 //! A closed pipe on stdout ends a command quietly; on stderr it is ignored.
 
 use crate::exit::{Exit, Failure};
+use crate::units;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
@@ -117,6 +118,14 @@ impl Table {
         }
         text
     }
+}
+
+/// A time of whole µs as people read it.
+#[must_use]
+pub fn micros(us: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+    let value = us as f64;
+    units::micros(value)
 }
 
 /// Layer ranges as text, `0..4`.

@@ -1,9 +1,10 @@
 //! `talkoot status`: one page about the running node.
 
 use super::output;
-use crate::api::{ServedView, StatusView, SyncView};
+use crate::api::{NeighbourNetworkView, PausedView, ServedView, StatusView, SyncView};
 use crate::cli::ReadArgs;
 use crate::client::Client;
+use crate::clock;
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::units;
@@ -33,15 +34,8 @@ fn page(status: &StatusView, url: &str) -> String {
         format!("{} ({})", status.network, output::id(&status.network_id)),
     );
     line("peers", status.peers.to_string());
-    if status.serving.is_empty() && status.loading.is_none() {
-        line("serving", "nothing".to_owned());
-    }
-    for served in &status.serving {
-        line("serving", serving(served));
-        line("memory", memory(served));
-    }
-    if let Some(loading) = &status.loading {
-        line("loading", loading.to_string());
+    for (name, value) in lent(status) {
+        line(name, value);
     }
     line(
         "compute",
@@ -83,15 +77,56 @@ fn page(status: &StatusView, url: &str) -> String {
         line("sync", catching_up(&status.sync));
     }
     line("signing", status.signing.clone());
-    for address in &status.addresses {
-        line("address", address.clone());
-    }
-    for address in &status.data_addresses {
-        line("data", address.clone());
+    for (name, value) in where_it_is(status) {
+        line(name, value);
     }
     line("http", url.to_owned());
     line("up", duration(status.uptime_ms));
     text
+}
+
+/// The addresses, and what else is near them.
+fn where_it_is(status: &StatusView) -> Vec<(&'static str, String)> {
+    let near = status
+        .neighbours
+        .iter()
+        .map(|near| ("nearby", nearby(near)));
+    let control = status.addresses.iter();
+    let control = control.map(|address| ("address", address.clone()));
+    let data = status.data_addresses.iter();
+    let data = data.map(|address| ("data", address.clone()));
+    near.chain(control).chain(data).collect()
+}
+
+/// What is lent, loaded and paused, line by line.
+fn lent(status: &StatusView) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if status.serving.is_empty() && status.loading.is_none() {
+        lines.push(("serving", "nothing".to_owned()));
+    }
+    for served in &status.serving {
+        lines.push(("serving", serving(served)));
+        lines.push(("memory", memory(served)));
+    }
+    if let Some(loading) = &status.loading {
+        lines.push(("loading", loading.to_string()));
+    }
+    if let Some(paused) = &status.paused {
+        lines.push(("lending", pause(paused)));
+    }
+    lines
+}
+
+/// Why and until when nothing is lent, in words.
+#[must_use]
+pub fn pause(paused: &PausedView) -> String {
+    let since = clock::local_text(paused.since_ms);
+    let end = match (paused.until_ms, paused.kind.as_str()) {
+        (Some(until), _) => format!("until {}", clock::local_text(until)),
+        (None, "by_hand") => "until `talkoot resume`".to_owned(),
+        (None, _) => "until that changes".to_owned(),
+    };
+    format!("paused since {since} {end}: {}", paused.reason)
 }
 
 fn catching_up(sync: &SyncView) -> String {
@@ -103,6 +138,17 @@ fn catching_up(sync: &SyncView) -> String {
         number(sync.to_fetch),
         sync.peers,
         number(sync.entries_per_second),
+    )
+}
+
+/// Another network of this local network, and how to come into it.
+#[must_use]
+pub fn nearby(near: &NeighbourNetworkView) -> String {
+    format!(
+        "network {} ({}) is on this local network: `talkoot join --lan {}`, or a ticket from there",
+        near.network,
+        output::short(&near.network_id),
+        near.network
     )
 }
 

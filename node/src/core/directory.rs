@@ -1,5 +1,8 @@
 //! Who is present and what they serve: the announcements of all peers.
 //!
+//! What their clocks say beside ours, and whether somebody announces in our own
+//! name, is remembered for those who look for faults.
+//!
 //! The highest number of a wallet counts, for as long as it says and no longer
 //! than [`TTL_MS_MAX`] by our own clock. A peer whose connection closed is left
 //! out at once, until it announces anew. Bounded; pure: time comes in as
@@ -73,6 +76,8 @@ pub enum Applied {
 #[derive(Debug, Default)]
 pub struct Directory {
     wallets: BTreeMap<Wallet, Present>,
+    offsets_ms: BTreeMap<Wallet, i64>,
+    twin_ms: Option<u64>,
 }
 
 impl Directory {
@@ -122,6 +127,35 @@ impl Directory {
         }
     }
 
+    /// Notes by how much the clock of a peer is ahead of ours: an announcement came
+    /// from itself, just made.
+    pub fn note_clock(&mut self, wallet: Wallet, issued_ms: u64, now_ms: u64) {
+        if self.offsets_ms.len() >= WALLETS_MAX && !self.offsets_ms.contains_key(&wallet) {
+            return;
+        }
+        let offset = i128::from(issued_ms) - i128::from(now_ms);
+        let bound = i128::from(i64::MAX);
+        let offset = i64::try_from(offset.clamp(-bound, bound)).unwrap_or(0);
+        self.offsets_ms.insert(wallet, offset);
+    }
+
+    /// By how much a peer's clock was ahead of ours when it last announced, ms.
+    #[must_use]
+    pub fn clock_offset_ms(&self, wallet: &Wallet) -> Option<i64> {
+        self.offsets_ms.get(wallet).copied()
+    }
+
+    /// Somebody else announced in our name.
+    pub const fn note_twin(&mut self, now_ms: u64) {
+        self.twin_ms = Some(now_ms);
+    }
+
+    /// When somebody else last announced in our name, milliseconds since 1970.
+    #[must_use]
+    pub const fn twin_ms(&self) -> Option<u64> {
+        self.twin_ms
+    }
+
     /// The connection to a peer closed: it is left out until it announces anew.
     pub fn gone(&mut self, wallet: &Wallet) {
         if let Some(present) = self.wallets.get_mut(wallet) {
@@ -133,6 +167,11 @@ impl Directory {
     pub fn expire(&mut self, now_ms: u64) {
         self.wallets
             .retain(|_, present| present.expires_ms.saturating_add(MEMORY_MS) > now_ms);
+        if self.offsets_ms.len() >= WALLETS_MAX {
+            let wallets = &self.wallets;
+            self.offsets_ms
+                .retain(|wallet, _| wallets.contains_key(wallet));
+        }
     }
 
     /// Everybody who is present.

@@ -5,10 +5,11 @@
 //! in-memory pipes and hands one end to the other node. A node that leaves or
 //! is cut off is gone for new streams at once.
 
-use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture};
+use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture, RoundTripFuture};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use talkoot_protocol::Wallet;
 use tokio::sync::mpsc;
 
@@ -76,6 +77,10 @@ impl HopLink for MemoryLink {
                 .map_err(gone)?;
             Ok(Duplex::split(peer, ours))
         })
+    }
+
+    fn round_trip(&self, _peer: Wallet, _addresses: Vec<SocketAddr>) -> RoundTripFuture {
+        Box::pin(std::future::ready(Ok(Duration::ZERO)))
     }
 
     fn forget(&self, _peer: Wallet) {}

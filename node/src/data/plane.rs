@@ -10,6 +10,7 @@ use crate::core::job::Deadlines;
 use crate::jobs::ledger::JobLedger;
 use crate::jobs::marks::Marks;
 use crate::jobs::stage::{Nonces, serve_control};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -67,6 +68,8 @@ pub struct Host {
     pub nonces: Nonces,
     /// Who broke which rule.
     pub marks: Marks,
+    /// Whom the owner keeps out.
+    pub kept_out: RwLock<BTreeSet<Wallet>>,
     /// True once the node stops.
     pub stopping: watch::Receiver<bool>,
     /// Jobs that run here as a stage.
@@ -86,6 +89,15 @@ impl Host {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.own_addresses.read();
         addresses.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the owner keeps a peer out.
+    #[must_use]
+    pub fn is_kept_out(&self, peer: &Wallet) -> bool {
+        let kept_out = self.kept_out.read();
+        kept_out
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(peer)
     }
 
     /// Monotonic time since the data plane began, µs.
@@ -206,6 +218,7 @@ impl DataPlane {
             expected: Expected::default(),
             nonces: Nonces::default(),
             marks: Marks::default(),
+            kept_out: RwLock::default(),
             stopping,
             running: AtomicUsize::new(0),
             began: crate::clock::monotonic(),
@@ -229,6 +242,26 @@ impl DataPlane {
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.0.host.addresses()
+    }
+
+    /// Runs a question to the link on the data plane's own thread.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, LinkError>> + Send + 'static,
+    ) -> Result<T, String> {
+        match self.0.handle.spawn(question).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Takes no streams of exactly these peers from now on.
+    pub fn keep_out(&self, peers: BTreeSet<Wallet>) {
+        let kept_out = &self.0.host.kept_out;
+        *kept_out.write().unwrap_or_else(PoisonError::into_inner) = peers;
     }
 
     /// Replaces the addresses that stages are told to find us at, for example
@@ -315,6 +348,9 @@ fn runtime() -> std::io::Result<Runtime> {
 async fn accept_streams(host: Arc<Host>, mut accepted: mpsc::Receiver<Duplex>) {
     let slots = Arc::new(Semaphore::new(STREAMS_MAX));
     while let Some(stream) = accepted.recv().await {
+        if host.is_kept_out(&stream.peer) {
+            continue;
+        }
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             continue;
         };

@@ -6,7 +6,7 @@
 //! in both directions, whoever dialled it. A silent peer is gone after
 //! [`IDLE`]; the runtime that drives this must not be starved by compute.
 
-use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture};
+use super::{CloseFuture, Duplex, HopLink, LinkError, OpenFuture, RoundTripFuture};
 use crate::swarm::identity::{peer_id_of, transport_keypair, wallet_of};
 use futures::FutureExt;
 use futures::future::select_ok;
@@ -297,6 +297,16 @@ impl HopLink for QuinnLink {
     fn open(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> OpenFuture {
         let link = self.clone();
         Box::pin(async move { link.open_stream(peer, &addresses).await })
+    }
+
+    fn round_trip(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> RoundTripFuture {
+        let link = self.clone();
+        Box::pin(async move {
+            match link.connected(peer) {
+                Some(connection) => Ok(connection.rtt()),
+                None => Ok(link.dial(peer, &addresses).await?.rtt()),
+            }
+        })
     }
 
     fn forget(&self, peer: Wallet) {

@@ -70,6 +70,7 @@ pub(super) struct Task {
     describe: Option<Describe>,
     inputs: mpsc::Sender<PresenceInput>,
     number: u64,
+    began_ms: u64,
     announced: Option<Presence>,
     announced_at: Option<Instant>,
     due_at: Instant,
@@ -87,6 +88,7 @@ impl Task {
             describe,
             inputs,
             number: 0,
+            began_ms: clock::now_ms(),
             announced: None,
             announced_at: None,
             due_at: clock::timer(),
@@ -134,6 +136,7 @@ impl Task {
                 from,
                 receipt,
             }) => {
+                self.note_clock(&bytes, from);
                 let verdict = self.hear(&bytes, from).await;
                 judge(&self.shared, from, receipt, &verdict).await;
             }
@@ -177,6 +180,24 @@ impl Task {
         });
     }
 
+    /// Compares our clock with that of a peer which announces itself; also when it
+    /// is so far off that the announcement does not count.
+    fn note_clock(&self, bytes: &[u8], from: Wallet) {
+        let announcement = validate::announcement(bytes, self.shared.ctx.network).ok();
+        if let Some(own) = announcement.filter(|one| one.wallet == from) {
+            self.shared.directory.write(|directory, now_ms| {
+                directory.note_clock(from, own.issued_ms, now_ms);
+            });
+        }
+    }
+
+    /// Whether an announcement in our name is none of ours: newer than our last,
+    /// and made since we began.
+    fn is_twin(&self, announcement: &Announcement) -> bool {
+        let is_newer = self.number > 0 && announcement.number > self.number;
+        is_newer && announcement.issued_ms > self.began_ms
+    }
+
     /// Takes in an announcement; a new face is dialled while there is room.
     async fn hear(&self, bytes: &[u8], from: Wallet) -> Verdict {
         let announcement = match validate::announcement(bytes, self.shared.ctx.network) {
@@ -185,7 +206,15 @@ impl Task {
         };
         let wallet = announcement.wallet;
         if wallet == self.shared.ctx.wallet() {
-            // Our own voice, or that of our last run.
+            // Our own voice, that of our last run, or somebody with our seed.
+            if self.is_twin(&announcement) {
+                tracing::warn!(
+                    "another node announces itself with this node's identity: stop one of the two"
+                );
+                self.shared
+                    .directory
+                    .write(|directory, now_ms| directory.note_twin(now_ms));
+            }
             return Verdict::Ignore;
         }
         let applied = self

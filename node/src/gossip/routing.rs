@@ -6,6 +6,7 @@
 
 use super::Shared;
 use super::entries::Gossiped;
+use super::neighbours::Stranger;
 use super::presence::PresenceInput;
 use crate::core::peers::Mark;
 use crate::exchange::{Protocol, Topic};
@@ -27,6 +28,7 @@ pub(super) struct Queues {
     pub(super) entries: mpsc::Sender<Gossiped>,
     pub(super) sync: mpsc::Sender<SyncInput>,
     pub(super) presence: mpsc::Sender<PresenceInput>,
+    pub(super) strangers: mpsc::Sender<Stranger>,
 }
 
 impl Queues {
@@ -65,6 +67,11 @@ pub(super) async fn run(shared: Shared, mut events: mpsc::Receiver<SwarmEvent>, 
                 }
                 queues.sync.send(SyncInput::PeerGone(peer)).await.ok();
                 queues.presence.send(PresenceInput::Gone(peer)).await.ok();
+            }
+            SwarmEvent::Stranger { peer, address } => {
+                // It is found again in some minutes.
+                let stranger = Stranger { peer, address };
+                queues.strangers.try_send(stranger).ok();
             }
             SwarmEvent::Subscribed(_, topic) => {
                 if topic == Topic::Presence {

@@ -14,8 +14,9 @@ use super::refusal::Refusal;
 use super::visit::Visit;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
+    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -243,6 +244,18 @@ impl<N: NodeApi> NodeApi for Asking<N> {
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         self.app.node.invite(request).await
     }
+    async fn unreached(&self) -> Answer<UnreachedView> {
+        self.app.node.unreached().await
+    }
+    async fn ping(&self, request: &PingRequest) -> Answer<PingView> {
+        self.app.node.ping(request).await
+    }
+    async fn welcome(&self, request: &WelcomeRequest) -> Answer<WelcomedView> {
+        self.app.node.welcome(request).await
+    }
+    async fn take_contacts(&self) -> Answer<ContactsView> {
+        self.app.node.take_contacts().await
+    }
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         self.app.node.ledger(question).await
     }
@@ -264,6 +277,12 @@ impl<N: NodeApi> NodeApi for Asking<N> {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         self.app.node.tokenizer(model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        self.app.node.pause(request).await
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        self.app.node.resume().await
     }
     fn shutdown(&self) {
         self.app.node.shutdown();

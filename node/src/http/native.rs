@@ -6,7 +6,8 @@ use super::several::Several;
 use super::{App, NodeApi, sse};
 use crate::api::quote::QuoteRequest;
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PeersView, SCHEMA,
+    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PauseRequest, PeersView,
+    PingRequest, SCHEMA, WelcomeRequest,
 };
 use axum::body::Bytes;
 use axum::extract::State;
@@ -43,6 +44,34 @@ pub(crate) async fn quote<N: NodeApi>(
     }
 }
 
+pub(crate) async fn unreached<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.unreached().await)
+}
+
+pub(crate) async fn ping<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<PingRequest>(body) {
+        Ok(request) => reply(app.node.ping(&request).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+pub(crate) async fn welcome<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<WelcomeRequest>(body) {
+        Ok(request) => reply(app.node.welcome(&request).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+pub(crate) async fn take_contacts<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.take_contacts().await)
+}
+
 pub(crate) async fn invite<N: NodeApi>(
     State(app): State<App<N>>,
     body: Result<Bytes, BytesRejection>,
@@ -51,6 +80,20 @@ pub(crate) async fn invite<N: NodeApi>(
         Ok(request) => reply(app.node.invite(request).await),
         Err(error) => error.into_response(),
     }
+}
+
+pub(crate) async fn pause<N: NodeApi>(
+    State(app): State<App<N>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match parse::<PauseRequest>(body) {
+        Ok(request) => reply(app.node.pause(request).await),
+        Err(error) => error.into_response(),
+    }
+}
+
+pub(crate) async fn resume<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.resume().await)
 }
 
 /// An answer as a stream of [`AskEvent`]s. A failure before the first event is

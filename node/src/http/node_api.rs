@@ -2,8 +2,9 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, InviteView, ModelView, PeerView,
-    StatusView, TokenizeRequest, TokenizeView, TokenizerView,
+    AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
+    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::node::NodeHandle;
 use crate::views::LedgerQuestion;
@@ -24,6 +25,17 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     fn models(&self) -> impl Future<Output = Answer<Vec<ModelView>>> + Send;
     /// Makes a ticket.
     fn invite(&self, request: InviteRequest) -> impl Future<Output = Answer<InviteView>> + Send;
+    /// Who is not connected, and why.
+    fn unreached(&self) -> impl Future<Output = Answer<UnreachedView>> + Send;
+    /// Round trips to a peer.
+    fn ping(&self, request: &PingRequest) -> impl Future<Output = Answer<PingView>> + Send;
+    /// Names a wallet and passes on a line.
+    fn welcome(
+        &self,
+        request: &WelcomeRequest,
+    ) -> impl Future<Output = Answer<WelcomedView>> + Send;
+    /// Takes over what the owner's file says of peers.
+    fn take_contacts(&self) -> impl Future<Output = Answer<ContactsView>> + Send;
     /// A question about the books.
     fn ledger<Q: LedgerQuestion>(
         &self,
@@ -52,6 +64,10 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
         &self,
         model: Option<String>,
     ) -> impl Future<Output = Answer<TokenizerView>> + Send;
+    /// Lends nothing to others until told otherwise.
+    fn pause(&self, request: PauseRequest) -> impl Future<Output = Answer<LendingView>> + Send;
+    /// Ends a pause by hand.
+    fn resume(&self) -> impl Future<Output = Answer<LendingView>> + Send;
     /// Begins an orderly stop.
     fn shutdown(&self);
 }
@@ -68,6 +84,18 @@ impl NodeApi for NodeHandle {
     }
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         Self::invite(self, request).await
+    }
+    async fn unreached(&self) -> Answer<UnreachedView> {
+        Self::unreached(self).await
+    }
+    async fn ping(&self, request: &PingRequest) -> Answer<PingView> {
+        Self::ping(self, request).await
+    }
+    async fn welcome(&self, request: &WelcomeRequest) -> Answer<WelcomedView> {
+        Self::welcome(self, request).await
+    }
+    async fn take_contacts(&self) -> Answer<ContactsView> {
+        Self::take_contacts(self).await
     }
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         Self::ask_ledger(self, question).await
@@ -86,6 +114,12 @@ impl NodeApi for NodeHandle {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         Self::tokenizer(self, model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        Self::pause(self, request)
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        Self::resume(self)
     }
     fn shutdown(&self) {
         Self::shutdown(self);
@@ -158,6 +192,18 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         self.node()?.invite(request).await
     }
+    async fn unreached(&self) -> Answer<UnreachedView> {
+        self.node()?.unreached().await
+    }
+    async fn ping(&self, request: &PingRequest) -> Answer<PingView> {
+        self.node()?.ping(request).await
+    }
+    async fn welcome(&self, request: &WelcomeRequest) -> Answer<WelcomedView> {
+        self.node()?.welcome(request).await
+    }
+    async fn take_contacts(&self) -> Answer<ContactsView> {
+        self.node()?.take_contacts().await
+    }
     async fn ledger<Q: LedgerQuestion>(&self, question: Q) -> Answer<Q::Answer> {
         self.node()?.ledger(question).await
     }
@@ -175,6 +221,12 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     }
     async fn tokenizer(&self, model: Option<String>) -> Answer<TokenizerView> {
         self.node()?.tokenizer(model).await
+    }
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        self.node()?.pause(request).await
+    }
+    async fn resume(&self) -> Answer<LendingView> {
+        self.node()?.resume().await
     }
     fn shutdown(&self) {
         self.inner.stop.notify_one();

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// Silence after which a comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// The same for the node's own path: the command line looks whether its user has
+/// cancelled whenever a line comes.
+const NATIVE_KEEP_ALIVE: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_LINE: &str = ": keep-alive\n\n";
 /// How OpenAI's streams end.
 pub(crate) const DONE_LINE: &str = "data: [DONE]\n\n";
@@ -27,6 +30,11 @@ pub(crate) trait Encoder: Send + 'static {
 
     /// Appends the end of the stream, when all answers are complete.
     fn end(&mut self, _out: &mut String) {}
+
+    /// Silence after which a comment is sent.
+    fn keep_alive(&self) -> Duration {
+        KEEP_ALIVE
+    }
 }
 
 /// `/api/v1/ask`: the events as they are.
@@ -36,6 +44,10 @@ pub(crate) struct Native;
 impl Encoder for Native {
     fn encode(&mut self, part: Part, out: &mut String) {
         push_data(out, &part.event);
+    }
+
+    fn keep_alive(&self) -> Duration {
+        NATIVE_KEEP_ALIVE
     }
 }
 
@@ -97,8 +109,8 @@ pub(crate) fn stream(first: Part, answers: Several, encoder: impl Encoder) -> Re
     respond(State {
         first: Some(first),
         answers,
+        keep_alive: encoder.keep_alive(),
         encoder,
-        keep_alive: KEEP_ALIVE,
         is_failed: false,
         is_over: false,
     })

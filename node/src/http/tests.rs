@@ -7,7 +7,8 @@ mod port;
 use super::*;
 use crate::api::quote::QuoteView;
 use crate::api::{
-    AskEvent, AskRequest, AuthorQuestion, EntryQuestion, JobQuestion, JobView, Prompt, StatusView,
+    AskEvent, AskRequest, AuthorQuestion, CreditsQuestion, EarningsQuestion, EarningsView,
+    EntryQuestion, JobQuestion, JobView, LendingView, Prompt, StatementQuestion, StatusView,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -172,6 +173,32 @@ fn every_question_about_the_books_has_its_path() {
     same(&client, &BalancesQuestion::default());
     let after = Some("00".repeat(32));
     same(&client, &BalancesQuestion { after });
+    let mut earnings = EarningsQuestion {
+        wallet: Some(wallet.clone()),
+        bucket_ms: Some(60_000),
+        count: Some(7),
+        until_ms: Some(600_000),
+    };
+    same(&client, &earnings);
+    // Up to now, when nothing is said; and the node's own, which is `w` here.
+    earnings.until_ms = None;
+    let earnings: EarningsView = client.get(&format!("ledger/{}", earnings.path())).unwrap();
+    assert!(earnings.buckets[6].from_ms > 1_700_000_000_000);
+    let own = client.get::<EarningsView>("ledger/earnings").unwrap_err();
+    assert!(own.message.contains('w'), "{own}");
+    let whose = Some(wallet.clone());
+    same(
+        &client,
+        &CreditsQuestion {
+            wallet: whose.clone(),
+        },
+    );
+    let statement = StatementQuestion {
+        wallet: whose,
+        before: Some(3),
+        count: Some(2),
+    };
+    same(&client, &statement);
     same(&client, &AuthorQuestion { wallet });
     same(&client, &ForksQuestion);
     same(&client, &GenesisQuestion);
@@ -212,10 +239,21 @@ fn writes_need_the_cookie_and_reads_do_not() {
     assert_eq!(quote(&wrong).exit, Exit::NotFound);
     let refused = wrong.ask(&question()).unwrap_err();
     assert!(refused.message.contains("api.json"), "{refused}");
-    for path in ["invite", "ask", "shutdown"] {
+    let writes = [
+        "invite", "ask", "ping", "welcome", "contacts", "pause", "resume", "shutdown",
+    ];
+    for path in writes {
         let (head, _) = server.post(&format!("/api/v1/{path}"), "{}");
         assert!(head.starts_with("http/1.1 401"), "{path}: {head}");
     }
+    let pause = serde_json::json!({"for_ms": 5, "reason": "rest"});
+    let paused: LendingView = server.client(TOKEN).post("pause", &pause).unwrap();
+    assert_eq!(paused.paused.unwrap().until_ms, Some(5));
+    let wrong_time = serde_json::json!({"for_ms": "2h"});
+    let refused = server
+        .client(TOKEN)
+        .post::<LendingView>("pause", &wrong_time);
+    assert_eq!(refused.unwrap_err().exit, Exit::Usage);
     assert!(!server.node.was_stopped());
     let _: serde_json::Value = server
         .client(TOKEN)

@@ -58,6 +58,22 @@ impl From<WorkerError> for Refusal {
     }
 }
 
+/// Whether a new job of `submitter` may begin: while lending is paused only our
+/// own. It reads as busy, so that the submitter looks for another route.
+fn check_lending(host: &Host, submitter: Wallet) -> Result<(), Refusal> {
+    if submitter == host.wallet() {
+        return Ok(());
+    }
+    match host.served.lending().paused() {
+        None => Ok(()),
+        Some(pause) => {
+            // The owner's words are nobody else's business.
+            let reason = format!("lending is paused here ({})", pause.reason.name());
+            Err(Refusal::new(FailCode::Busy, reason))
+        }
+    }
+}
+
 /// The served model that covers a range.
 fn served(host: &Host, model: ModelId, range: LayerRange) -> Result<Arc<ServedModel>, Refusal> {
     let served = host.served.get(model).ok_or_else(|| {

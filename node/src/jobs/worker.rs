@@ -4,18 +4,20 @@
 //! tokens of all sessions together with at most a bounded number of prompt
 //! rows, so that long prompts do not starve decoding. The queue is bounded and
 //! refuses when it is full. Sampling happens on this thread too, so a frame
-//! costs one hop to it and one back.
+//! costs one hop to it and one back. Where the owner lends a share of the
+//! processor, the thread rests between steps.
 
 mod gather;
 
 use super::engine::{Engine, EngineError, SessionSpec};
 use crate::clock::{elapsed_us, monotonic};
+use crate::core::lending::Duty;
 use crate::core::stage::{Computed, Work};
 use gather::Gather;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that wait.
@@ -24,6 +26,8 @@ const QUEUE: usize = 256;
 const PROMPT_ROWS_MAX: u32 = 256;
 /// Between two looks at the queue while a batch waits for others.
 const GATHER_STEP: Duration = Duration::from_micros(50);
+/// Between two looks at the queue while the thread rests.
+const REST_STEP: Duration = Duration::from_millis(5);
 /// Items in one step.
 const ITEMS_MAX: usize = 64;
 
@@ -101,14 +105,40 @@ struct Shared {
     sessions_max: usize,
 }
 
+/// What a worker may take.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerLimits {
+    /// Sessions open at the same time.
+    pub sessions_max: usize,
+    /// In which part of the time it computes.
+    pub duty: Duty,
+}
+
 impl WorkerHandle {
-    /// Starts the thread. `make` runs on it, so an engine need not be `Send`.
+    /// Starts a thread that never rests. `make` runs on it, so an engine need not
+    /// be `Send`.
     ///
     /// # Errors
     /// The operating system's, when there is no further thread.
     pub fn start<E: Engine>(
         name: &str,
         sessions_max: usize,
+        make: impl FnOnce() -> E + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let limits = WorkerLimits {
+            sessions_max,
+            duty: Duty::FULL,
+        };
+        Self::start_with(name, limits, make)
+    }
+
+    /// Starts the thread. `make` runs on it, so an engine need not be `Send`.
+    ///
+    /// # Errors
+    /// The operating system's, when there is no further thread.
+    pub fn start_with<E: Engine>(
+        name: &str,
+        limits: WorkerLimits,
         make: impl FnOnce() -> E + Send + 'static,
     ) -> std::io::Result<Self> {
         let (commands, received) = mpsc::channel(QUEUE);
@@ -123,6 +153,8 @@ impl WorkerHandle {
                     closing: to_close,
                     waiting: VecDeque::new(),
                     gather: Gather::default(),
+                    duty: limits.duty,
+                    rest_until: None,
                 }
                 .run();
             })?;
@@ -131,7 +163,7 @@ impl WorkerHandle {
             closing,
             next_session: AtomicU64::new(1),
             sessions: AtomicUsize::new(0),
-            sessions_max,
+            sessions_max: limits.sessions_max,
         })))
     }
 
@@ -244,6 +276,9 @@ struct Thread<E> {
     closing: Arc<Mutex<Vec<u64>>>,
     waiting: VecDeque<Item>,
     gather: Gather,
+    duty: Duty,
+    /// The next step may not begin before.
+    rest_until: Option<Instant>,
 }
 
 impl<E: Engine> Thread<E> {
@@ -256,6 +291,7 @@ impl<E: Engine> Thread<E> {
                 }
             }
             self.take_all();
+            self.rest();
             self.gather();
             self.compute();
         }
@@ -267,6 +303,21 @@ impl<E: Engine> Thread<E> {
             self.take(command);
         }
         self.close_sessions();
+    }
+
+    /// Waits until the next step may begin. Time without work counts as rest.
+    fn rest(&mut self) {
+        while let Some(until) = self.rest_until {
+            let left = until.saturating_duration_since(monotonic());
+            if left.is_zero() {
+                self.rest_until = None;
+            } else {
+                // Nobody unparks this thread, so it is a sleep; sessions may open
+                // and close meanwhile.
+                std::thread::park_timeout(left.min(REST_STEP));
+                self.take_all();
+            }
+        }
     }
 
     /// Waits a little for sessions that are about to come; see [`gather`].
@@ -359,6 +410,8 @@ impl<E: Engine> Thread<E> {
         let began = monotonic();
         let outputs = self.engine.step(&batch);
         let took = u64::from(elapsed_us(began));
+        let rest = Duration::from_micros(self.duty.rest_us(took));
+        self.rest_until = (!rest.is_zero()).then(|| monotonic() + rest);
         let tokens = batch.iter().filter(|(_, work)| work.rows == 1);
         self.gather
             .stepped(tokens.map(|(session, _)| *session), took);
@@ -371,3 +424,6 @@ impl<E: Engine> Thread<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

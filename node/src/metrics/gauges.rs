@@ -47,6 +47,7 @@ pub(super) struct Gauges {
     stale: Gauge,
     ready: Gauge,
     peers: Gauge,
+    lending_paused: Gauge,
     layers_served: Family<ModelLabels, Gauge>,
     coverage_min: Family<ModelLabels, Gauge>,
     sessions: Family<ModelLabels, Gauge>,
@@ -81,7 +82,7 @@ impl Gauges {
         gauges
     }
 
-    fn of_the_node(&self) -> [Named<'_, Gauge>; 6] {
+    fn of_the_node(&self) -> [Named<'_, Gauge>; 7] {
         [
             ("answers_running", "Answers being made", &self.running),
             (
@@ -97,6 +98,11 @@ impl Gauges {
             ),
             ("ready", "1 when some model has a full route", &self.ready),
             ("peers", "Connected peers", &self.peers),
+            (
+                "lending_paused",
+                "1 when nothing is lent to others",
+                &self.lending_paused,
+            ),
         ]
     }
 
@@ -179,6 +185,7 @@ impl Gauges {
         self.stale.set(0);
         self.ready.set(i64::from(status.ready));
         set(&self.peers, status.peers as u64);
+        self.lending_paused.set(i64::from(status.paused.is_some()));
         let balance = &status.balance;
         set(&self.balance_ugft, balance.balance_ugft);
         set(&self.available_ugft, balance.available_ugft);

@@ -7,7 +7,7 @@ use crate::context::ServedModel;
 use crate::core::placement;
 use crate::exit::{Exit, Failure};
 use crate::jobs::engine::shard::ShardEngine;
-use crate::jobs::worker::WorkerHandle;
+use crate::jobs::worker::{WorkerHandle, WorkerLimits};
 use crate::machine;
 use crate::models::{LocalModel, Use, names};
 use crate::settings::{Backend, Settings};
@@ -200,17 +200,20 @@ async fn serve(
     let (arithmetic, shard_bytes) = (shard.arithmetic(), shard.weight_bytes());
     let session_bytes = Arc::<AtomicU64>::default();
     let counted = Arc::clone(&session_bytes);
-    let worker = WorkerHandle::start(
-        &model.card.name,
-        node.0.ctx.limits.sessions_max,
-        move || ShardEngine::counted(shard, counted),
-    )?;
+    let limits = WorkerLimits {
+        sessions_max: node.0.ctx.limits.sessions_max,
+        duty: settings.duty,
+    };
+    let worker = WorkerHandle::start_with(&model.card.name, limits, move || {
+        ShardEngine::counted(shard, counted)
+    })?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to the type"
     )]
     let layers_per_second = speed.clamp(1.0, f64::from(u32::MAX)) as u32;
+    let layers_per_second = settings.duty.scale(layers_per_second);
     tracing::info!(model = model.card.name, %range, layers_per_second, "serving");
     node.0.ctx.served.insert(ServedModel {
         id: model.id,

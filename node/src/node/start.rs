@@ -4,6 +4,7 @@
 //! the data plane answers). The layers come last, in `serving`: the node answers
 //! while they load.
 
+use super::acquaintances::Acquaintances;
 use super::loading::Loading;
 use super::{NodeHandle, Parts, serving, welcome};
 use crate::ask::Asker;
@@ -21,7 +22,6 @@ use crate::settings::Settings;
 use crate::settlement::{self, BookedJobs};
 use crate::swarm::SwarmSettings;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use talkoot_ledger::Books;
 use talkoot_ledger::books::{IndexMode, Opening, Progress};
@@ -66,8 +66,10 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
         settings,
     } = parts;
     let directory = home.network_dir(genesis.id());
+    let lending = settings.lending.clone();
     let books = open_books(&directory, &genesis, &key, is_new)?;
     let ctx = Arc::new(context(genesis, key, books, &settings));
+    ctx.served.lending().begin(lending, &home.pause_path());
     // Read before the first job of this run.
     let open = settlement::leftovers(&ctx.books).await;
     let data = bind_data(&ctx, &settings)?;
@@ -93,7 +95,10 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     forward_marks(&data, &control);
     let link = Arc::clone(&data.host().link);
     control.on_gone(Box::new(move |peer| link.forget(peer)));
-    let handle = assemble(ctx, control, data, models, home.cache);
+    tokio::spawn(ctx.served.lending().clone().watch());
+    let handle = assemble(ctx, control, data, models, home);
+    handle.take_contacts().await.map_err(Failure::from)?;
+    tokio::spawn(handle.clone().watch_bans());
     if settings.serve {
         handle.0.loading.begin("models");
     }
@@ -145,7 +150,7 @@ fn assemble(
     control: Arc<ControlPlane>,
     data: DataPlane,
     models: Models,
-    cache: PathBuf,
+    home: Home,
 ) -> NodeHandle {
     let asker = Asker {
         ctx: Arc::clone(&ctx),
@@ -161,8 +166,9 @@ fn assemble(
         data,
         models,
         asker,
-        cache,
+        cache: home.cache.clone(),
         loading: Loading::default(),
+        acquaintances: Acquaintances::new(home),
         began: clock::monotonic(),
         stop,
         stopped,

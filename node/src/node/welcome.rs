@@ -78,7 +78,21 @@ async fn answer(
             return JoinResponse::Welcome;
         }
     }
-    let line_ugft = welcome.line_ugft;
+    match name(node, newcomer, welcome.line_ugft).await {
+        Ok(()) => JoinResponse::Welcome,
+        Err(reason) => JoinResponse::Refused { reason },
+    }
+}
+
+/// Names a newcomer in our own log and passes on a line in the same entry.
+///
+/// # Errors
+/// Why the entry cannot be written, in words.
+pub(super) async fn name(
+    node: &NodeHandle,
+    newcomer: Wallet,
+    line_ugft: u64,
+) -> Result<(), String> {
     let payload = if line_ugft == 0 {
         Payload::Witness
     } else {
@@ -88,16 +102,14 @@ async fn answer(
         })
     };
     let draft = Draft::new(&payload, clock::now_ms()).naming([newcomer]);
-    match ctx.books.author(draft).await {
+    match node.0.ctx.books.author(draft).await {
         Ok(_) => {
             tracing::info!(newcomer = %newcomer.short(), line_ugft, "a newcomer is welcome");
-            JoinResponse::Welcome
+            Ok(())
         }
         Err(error) => {
             tracing::warn!(newcomer = %newcomer.short(), %error, "a newcomer could not be named");
-            JoinResponse::Refused {
-                reason: error.to_string(),
-            }
+            Err(error.to_string())
         }
     }
 }

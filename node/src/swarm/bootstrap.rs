@@ -33,7 +33,8 @@ pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     }
 }
 
-fn without_peer(address: &Multiaddr) -> Multiaddr {
+/// An address without the peer id at its end.
+pub(super) fn without_peer(address: &Multiaddr) -> Multiaddr {
     address
         .iter()
         .filter(|part| !matches!(part, Protocol::P2p(_)))
@@ -55,6 +56,15 @@ impl Bootstrap {
             next_ms: 0,
             is_connected: false,
         });
+    }
+
+    /// When an address is dialled next; none when it is connected or not ours.
+    pub(super) fn next_ms(&self, address: &str) -> Option<u64> {
+        let mut entries = self.entries.iter();
+        entries
+            .find(|entry| without_peer(&entry.address).to_string() == address)
+            .filter(|entry| !entry.is_connected)
+            .map(|entry| entry.next_ms)
     }
 
     /// The addresses to dial now.

@@ -1,10 +1,12 @@
 //! What libp2p tells the task, and what follows from it.
 
 use super::behaviour::BehaviourEvent;
+use super::bootstrap::without_peer;
 use super::codec::Message;
 use super::task::Task;
-use super::{GossipReceipt, PeerInfo, Reply, SwarmEvent, identity};
+use super::{GossipReceipt, PeerInfo, Reply, SwarmEvent, dials, identity};
 use crate::clock;
+use crate::core::dials::DialFailure;
 use crate::core::peers::Mark;
 use crate::exchange::{ExchangeError, Protocol};
 use libp2p::core::ConnectedPoint;
@@ -41,6 +43,12 @@ impl Task {
             | RawEvent::ListenerClosed { .. } => self.show_listeners(),
             RawEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "connection failed");
+                let now_ms = clock::now_ms();
+                for failed in dials::failures(peer_id, &error) {
+                    let (address, failure) = (failed.address, failed.failure);
+                    self.dials.fail(&address, failed.peer, failure, now_ms);
+                }
+                self.show_dials();
             }
             RawEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "incoming connection failed");
@@ -77,6 +85,7 @@ impl Task {
             wallet,
             peer_id: peer.to_string(),
             address: endpoint.get_remote_address().to_string(),
+            is_inbound: !is_ours,
             rtt_us: None,
             software: None,
             marks: 0,
@@ -93,6 +102,7 @@ impl Task {
         self.bootstrap.disconnected(peer);
         self.connected_since.remove(&peer);
         if let Some(wallet) = identity::wallet_of(&peer) {
+            self.note_hang_up(&wallet);
             self.write(|snapshot| {
                 snapshot.peers.remove(&wallet);
             });
@@ -155,13 +165,26 @@ impl Task {
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
         if info.protocol_version != self.identify_protocol {
             if let Some(wallet) = identity::wallet_of(&peer) {
-                self.mark(wallet, Mark::OtherNetwork);
+                self.note_other_network(wallet);
+                // On a local network everybody hears of everybody: no offence.
+                match self.neighbours.is_strange(&peer, clock::now_ms()) {
+                    Some(address) => self.emit(SwarmEvent::Stranger {
+                        peer: wallet,
+                        address: without_peer(&address).to_string(),
+                    }),
+                    None => self.mark(wallet, Mark::OtherNetwork),
+                }
             }
             self.swarm.disconnect_peer_id(peer).ok();
             return;
         }
         let software: String = info.agent_version.chars().take(64).collect();
         self.update(peer, |known| known.software = Some(software));
+        if let Some(wallet) = identity::wallet_of(&peer) {
+            let address = self.address_of(&wallet).unwrap_or_default();
+            self.dials.connected(&wallet, &address);
+            self.show_dials();
+        }
         let speaks_kad = info
             .protocols
             .iter()
@@ -173,8 +196,35 @@ impl Task {
         }
     }
 
+    /// Who keeps us out lets us connect and hangs up before a word is said.
+    fn note_hang_up(&mut self, wallet: &Wallet) {
+        if let Some(address) = self.address_of_unknown(wallet) {
+            let failure = DialFailure::Closed;
+            self.dials
+                .fail(&address, Some(*wallet), failure, clock::now_ms());
+            self.show_dials();
+        }
+    }
+
+    /// It answered, and is no peer of ours.
+    fn note_other_network(&mut self, wallet: Wallet) {
+        let address = self.address_of(&wallet);
+        if let Some(address) = address {
+            let failure = DialFailure::OtherNetwork;
+            self.dials
+                .fail(&address, Some(wallet), failure, clock::now_ms());
+            self.show_dials();
+        }
+    }
+
     fn on_neighbours(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         for (peer, address) in found {
+            let is_wanted = self
+                .neighbours
+                .found(peer, address.clone(), clock::now_ms());
+            if !is_wanted {
+                continue;
+            }
             let options = DialOpts::peer_id(peer)
                 .addresses(vec![address])
                 .condition(PeerCondition::DisconnectedAndNotDialing)

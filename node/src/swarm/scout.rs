@@ -6,11 +6,12 @@
 
 use super::behaviour::{build_with, exchange};
 use super::codec::ByteCodec;
-use super::identity;
+use super::{dials, identity};
+use crate::core::dials::DialFailure;
 use crate::exchange::Protocol;
 use futures::StreamExt;
 use libp2p::request_response::{self, Message, ProtocolSupport};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use std::time::Duration;
 use talkoot_protocol::{Genesis, Hash, Keypair, NetworkId, Wallet};
@@ -32,7 +33,10 @@ pub enum ScoutError {
     Address(String),
     /// No connection.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(DialFailure),
+    /// Somebody answers there, and is not who the address names.
+    #[error("peer {0} answers there, not the one that the address names")]
+    OtherPeer(String),
     /// A connection, and no answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -56,14 +60,18 @@ pub async fn genesis_at(
     let multiaddr: Multiaddr = address
         .parse()
         .map_err(|_| ScoutError::Address(address.to_owned()))?;
-    let unreachable = |error: &dyn std::fmt::Display| ScoutError::Unreachable(error.to_string());
+    let other = |error: &dyn std::fmt::Display| {
+        ScoutError::Unreachable(DialFailure::Other(error.to_string()))
+    };
     // The name of this protocol has no network in it.
     let nowhere = NetworkId(Hash::ZERO);
     let mut swarm = build_with(key, |_| {
         exchange(Protocol::Genesis, nowhere, ProtocolSupport::Outbound)
     })
-    .map_err(|error| unreachable(&error))?;
-    swarm.dial(multiaddr).map_err(|error| unreachable(&error))?;
+    .map_err(|error| other(&error))?;
+    swarm
+        .dial(multiaddr)
+        .map_err(|error| ScoutError::Unreachable(dials::reason(&error)))?;
     tokio::time::timeout(timeout, answer(&mut swarm))
         .await
         .unwrap_or(Err(ScoutError::Timeout))
@@ -77,8 +85,12 @@ async fn answer(
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 swarm.behaviour_mut().send_request(&peer_id, Ok(Vec::new()));
             }
+            SwarmEvent::OutgoingConnectionError {
+                error: DialError::WrongPeerId { obtained, .. },
+                ..
+            } => return Err(ScoutError::OtherPeer(obtained.to_string())),
             SwarmEvent::OutgoingConnectionError { error, .. } => {
-                return Err(ScoutError::Unreachable(error.to_string()));
+                return Err(ScoutError::Unreachable(dials::reason(&error)));
             }
             SwarmEvent::Behaviour(request_response::Event::Message {
                 peer,

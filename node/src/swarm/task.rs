@@ -6,12 +6,14 @@
 //! comings and goings of peers are kept.
 
 use super::behaviour::Behaviour;
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{Bootstrap, without_peer};
 use super::codec::Message;
+use super::neighbours::Neighbours;
 use super::{
     Acceptance, GossipReceipt, MarkInfo, Snapshot, StartError, SwarmEvent, SwarmHandle, identity,
 };
 use crate::clock;
+use crate::core::dials::DialBook;
 use crate::core::peers::{Mark, MarkBook, Sentence};
 use crate::exchange::{ExchangeError, Protocol, Topic};
 use futures::StreamExt;
@@ -69,6 +71,8 @@ pub(super) enum Command {
         reply: oneshot::Sender<Vec<Wallet>>,
     },
     Mark(Wallet, Mark),
+    Bootstrap(Vec<Multiaddr>),
+    KeepOut(BTreeSet<Wallet>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -87,6 +91,10 @@ pub(super) struct Task {
     pub(super) topics: BTreeMap<TopicHash, Topic>,
     pub(super) bootstrap: Bootstrap,
     pub(super) marks: MarkBook,
+    pub(super) dials: DialBook,
+    pub(super) neighbours: Neighbours,
+    /// Whom the owner keeps out.
+    kept_out: BTreeSet<Wallet>,
     pub(super) waiting: Waiting,
     pub(super) searches: Vec<Search>,
     pub(super) identify_protocol: String,
@@ -114,6 +122,9 @@ impl Task {
                 .collect(),
             bootstrap: Bootstrap::default(),
             marks: MarkBook::default(),
+            dials: DialBook::default(),
+            neighbours: Neighbours::default(),
+            kept_out: BTreeSet::new(),
             waiting: BTreeMap::new(),
             searches: Vec::new(),
             identify_protocol: talkoot_protocol::version::identify_protocol(network),
@@ -262,6 +273,8 @@ impl Task {
                 });
             }
             Command::Mark(wallet, mark) => self.mark(wallet, mark),
+            Command::Bootstrap(addresses) => self.bootstrap_with(addresses),
+            Command::KeepOut(wallets) => self.keep_out(wallets),
             Command::Shutdown(_) => {}
         }
     }
@@ -277,6 +290,51 @@ impl Task {
                 tracing::warn!(%error, "cannot provide a key");
             }
         }
+    }
+
+    fn keep_out(&mut self, wallets: BTreeSet<Wallet>) {
+        let before = std::mem::replace(&mut self.kept_out, wallets);
+        for wallet in self.kept_out.difference(&before) {
+            if let Some(peer) = identity::peer_id_of(wallet) {
+                self.swarm.behaviour_mut().blocks.block_peer(peer);
+            }
+        }
+        for wallet in before.difference(&self.kept_out) {
+            let peer = identity::peer_id_of(wallet).filter(|_| !self.marks.is_banned(wallet));
+            if let Some(peer) = peer {
+                self.swarm.behaviour_mut().blocks.unblock_peer(peer);
+            }
+        }
+    }
+
+    /// Where a connected peer is, without its id.
+    pub(super) fn address_of(&self, wallet: &Wallet) -> Option<String> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let address: Multiaddr = snapshot.peers.get(wallet)?.address.parse().ok()?;
+        Some(without_peer(&address).to_string())
+    }
+
+    /// The same for a peer that we dialled and that never said who it is.
+    pub(super) fn address_of_unknown(&self, wallet: &Wallet) -> Option<String> {
+        let is_unknown = |peer: &super::PeerInfo| peer.software.is_none() && !peer.is_inbound;
+        let snapshot = self.snapshot.read();
+        let snapshot = snapshot.unwrap_or_else(PoisonError::into_inner);
+        let is_unknown = snapshot.peers.get(wallet).is_some_and(is_unknown);
+        drop(snapshot);
+        self.address_of(wallet).filter(|_| is_unknown)
+    }
+
+    /// Shows what became of dialling.
+    pub(super) fn show_dials(&self) {
+        let redials: BTreeMap<String, u64> = self
+            .dials
+            .failed()
+            .filter_map(|(address, _)| Some((address.to_owned(), self.bootstrap.next_ms(address)?)))
+            .collect();
+        self.write(|snapshot| {
+            snapshot.dials = self.dials.clone();
+            snapshot.redials = redials;
+        });
     }
 
     fn dial(&mut self, order: DialOrder) {
@@ -321,6 +379,7 @@ impl Task {
         let last = record.last.to_string();
         let mut info = MarkInfo {
             marks: record.marks,
+            is_banned: self.marks.is_banned(wallet),
             falsehood: record.last.is_falsehood().then(|| last.clone()),
             last,
         };
@@ -365,7 +424,9 @@ impl Task {
             self.dial(DialOrder::Address(address));
         }
         for wallet in self.marks.pardon(now_ms) {
-            if let Some(peer) = identity::peer_id_of(&wallet) {
+            self.show_marks(&wallet);
+            let peer = identity::peer_id_of(&wallet).filter(|_| !self.kept_out.contains(&wallet));
+            if let Some(peer) = peer {
                 self.swarm.behaviour_mut().blocks.unblock_peer(peer);
             }
         }

@@ -4,11 +4,12 @@
 //! So HTTP, the command line and the observer share one list of questions, and
 //! whoever can reach a ledger can answer all of them.
 
-use super::{accounts, entries, forks, genesis, jobs};
+use super::{accounts, credits, earnings, entries, forks, genesis, jobs};
 use crate::api::{
     ArrivalsQuestion, ArrivalsView, AskError, AuthorQuestion, AuthorView, BalancesQuestion,
-    BalancesView, EntriesQuestion, EntriesView, EntryQuestion, EntryView, ForksQuestion, ForksView,
-    GenesisQuestion, GenesisView, JobQuestion, JobView,
+    BalancesView, CreditsQuestion, CreditsView, EarningsQuestion, EarningsView, EntriesQuestion,
+    EntriesView, EntryQuestion, EntryView, ForksQuestion, ForksView, GenesisQuestion, GenesisView,
+    JobQuestion, JobView, StatementQuestion, StatementView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -112,6 +113,57 @@ impl LedgerQuestion for BalancesQuestion {
 
     fn answer(&self, ledger: &Ledger) -> Result<BalancesView, AskError> {
         accounts::balances(ledger, self.after.as_deref())
+    }
+}
+
+impl LedgerQuestion for EarningsQuestion {
+    type Answer = EarningsView;
+
+    fn path(&self) -> String {
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        with_query(
+            "earnings",
+            &[
+                ("wallet", self.wallet.clone()),
+                ("bucket_ms", number(self.bucket_ms)),
+                ("count", self.count.map(|count| count.to_string())),
+                ("until_ms", number(self.until_ms)),
+            ],
+        )
+    }
+
+    fn answer(&self, ledger: &Ledger) -> Result<EarningsView, AskError> {
+        earnings::earnings(ledger, self)
+    }
+}
+
+impl LedgerQuestion for CreditsQuestion {
+    type Answer = CreditsView;
+
+    fn path(&self) -> String {
+        with_query("credits", &[("wallet", self.wallet.clone())])
+    }
+
+    fn answer(&self, ledger: &Ledger) -> Result<CreditsView, AskError> {
+        credits::credits(ledger, self)
+    }
+}
+
+impl LedgerQuestion for StatementQuestion {
+    type Answer = StatementView;
+
+    fn path(&self) -> String {
+        let before = self.before.map(|before| before.to_string());
+        let count = self.count.map(|count| count.to_string());
+        let wallet = self.wallet.clone();
+        with_query(
+            "statement",
+            &[("wallet", wallet), ("before", before), ("count", count)],
+        )
+    }
+
+    fn answer(&self, ledger: &Ledger) -> Result<StatementView, AskError> {
+        credits::statement(ledger, self)
     }
 }
 

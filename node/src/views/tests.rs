@@ -17,7 +17,7 @@ fn key(byte: u8) -> Keypair {
     Keypair::from_seed(&[byte; 32])
 }
 
-fn wallet(byte: u8) -> Wallet {
+pub(crate) fn wallet(byte: u8) -> Wallet {
     key(byte).wallet()
 }
 

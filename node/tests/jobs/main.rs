@@ -6,6 +6,7 @@
 mod books;
 mod hostile;
 mod network;
+mod paused;
 mod quote;
 mod ring;
 mod unpaid;

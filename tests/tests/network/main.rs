@@ -10,11 +10,15 @@
 
 mod bench;
 mod books;
+mod chat;
 #[cfg(unix)]
 mod containers;
 mod crash;
+mod doctor;
 mod first_path;
 mod inspect;
+mod joining;
+mod lending;
 mod models;
 mod newcomer;
 mod packed;

@@ -80,10 +80,22 @@ const RULES: &[Rule] = &[
         except: &["node/src/cli.rs", "node/src/cli/"],
     },
     Rule {
+        name: "rustyline has one door",
+        what: &[Crate("rustyline")],
+        scope: &[],
+        except: &["node/src/commands/chat/input.rs"],
+    },
+    Rule {
         name: "prometheus-client has one door",
         what: &[Crate("prometheus_client")],
         scope: &[],
         except: &["node/src/metrics.rs", "node/src/metrics/"],
+    },
+    Rule {
+        name: "qrcode has one door",
+        what: &[Crate("qrcode")],
+        scope: &[],
+        except: &["node/src/commands/invite/qr.rs"],
     },
     Rule {
         name: "llguidance has one door",
@@ -101,6 +113,18 @@ const RULES: &[Rule] = &[
         ],
         scope: &[],
         except: &["inference/src/kernels", "inference/src/checkpoint"],
+    },
+    Rule {
+        name: "time zones have one door",
+        what: &[Crate("jiff")],
+        scope: &[],
+        except: &["node/src/clock.rs"],
+    },
+    Rule {
+        name: "calls to the system have one door",
+        what: &[Crate("rustix")],
+        scope: &[],
+        except: &["node/src/machine/"],
     },
     Rule {
         name: "the clock is read in one file",
@@ -323,6 +347,16 @@ const BREACHES: &[(&str, &str, &str)] = &[
         "node/src/main.rs",
     ),
     (
+        "qrcode has",
+        "use qrcode::QrCode;",
+        "node/src/commands/join.rs",
+    ),
+    (
+        "rustyline has",
+        "use rustyline::DefaultEditor;",
+        "node/src/commands/chat.rs",
+    ),
+    (
         "llguidance has",
         "use llguidance::Matcher;",
         "node/src/jobs/stage/run.rs",
@@ -336,6 +370,16 @@ const BREACHES: &[(&str, &str, &str)] = &[
         "unsafe code",
         "fn f() { unsafe { g() } }",
         "inference/src/shard.rs",
+    ),
+    (
+        "time zones have",
+        "let now = jiff::Zoned::now();",
+        "node/src/lending.rs",
+    ),
+    (
+        "calls to the system",
+        "use rustix::fs::statvfs;",
+        "node/src/doctor/home.rs",
     ),
     (
         "the clock",

@@ -1,6 +1,6 @@
 //! An answer as it comes in, and its route and bill for people.
 
-use crate::api::{AskDone, AskEvent};
+use crate::api::{AskDone, AskEvent, StageView};
 use crate::commands::output::{self, Align, Table};
 use crate::commands::status::gft_of;
 use crate::exit::{Exit, Failure};
@@ -51,6 +51,19 @@ impl Answer {
             )
         })
     }
+}
+
+/// A route before its work, one line per stage.
+#[must_use]
+pub fn stages(stages: &[StageView]) -> String {
+    let line = |stage: &StageView| {
+        let layers = output::layers(stage.layers);
+        format!(
+            "route: {} computes layers {layers}\n",
+            output::short(&stage.peer)
+        )
+    };
+    stages.iter().map(line).collect()
 }
 
 /// The route, one line per stage.

@@ -50,9 +50,18 @@ fn unreadable(error: BooksError) -> Failure {
 /// # Errors
 /// When there is no network or no journal yet, or it cannot be read.
 pub fn verify(home: &Home, is_full: bool) -> Result<VerifyView, Failure> {
+    verify_to_the_end(home, is_full).map(|(view, _)| view)
+}
+
+/// The same, and how many bytes after the last whole record form none: a write
+/// under way, one that a crash cut off, or damage there.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_to_the_end(home: &Home, is_full: bool) -> Result<(VerifyView, u64), Failure> {
     let (_, directory) = journal_of(home)?;
     let report = books::verify(&directory, is_full).map_err(unreadable)?;
-    Ok(view(&report, is_full))
+    Ok((view(&report, is_full), report.torn_bytes))
 }
 
 fn view(report: &VerifyReport, is_full: bool) -> VerifyView {

@@ -20,7 +20,8 @@ pub(super) fn run(args: &LedgerQuoteArgs, home: &Home) -> Result<(), Failure> {
     let request = QuoteRequest {
         model: Some(args.model.clone()),
         prompt_tokens: args.prompt_tokens,
-        completion_tokens_max: args.max_tokens,
+        prompt: None,
+        completion_tokens_max: Some(args.max_tokens),
     };
     let view: QuoteView = Client::connect(home)?.post("ledger/quote", &request)?;
     if args.json {

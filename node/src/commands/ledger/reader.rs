@@ -13,7 +13,7 @@ use talkoot_ledger::Ledger;
 
 /// Books that can be asked.
 #[derive(Debug)]
-pub(super) enum Reader {
+pub(in crate::commands) enum Reader {
     /// A running node's.
     Node(Box<Client>),
     /// Read from a journal: they do not change.
@@ -27,7 +27,7 @@ impl Reader {
     ///
     /// # Errors
     /// When there are neither, or they cannot be read.
-    pub(super) fn open(home: &Home, offline: bool) -> Result<Self, Failure> {
+    pub(in crate::commands) fn open(home: &Home, offline: bool) -> Result<Self, Failure> {
         if offline {
             return Ok(Self::Held(Box::new(offline::ledger(home)?)));
         }
@@ -45,7 +45,10 @@ impl Reader {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) fn ask<Q: LedgerQuestion>(&self, question: &Q) -> Result<Q::Answer, Failure> {
+    pub(in crate::commands) fn ask<Q: LedgerQuestion>(
+        &self,
+        question: &Q,
+    ) -> Result<Q::Answer, Failure> {
         match self {
             Self::Node(client) => client.get(&format!("ledger/{}", question.path())),
             Self::Held(ledger) => Ok(question.answer(ledger)?),

@@ -3,7 +3,7 @@
 
 use crate::api::StatusView;
 use crate::commands::output;
-use crate::commands::status::serving;
+use crate::commands::status::{nearby, pause, serving};
 use crate::units;
 
 /// The banner; `expects_peers` where a ticket or an address names some.
@@ -25,6 +25,9 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
             served.join("; ")
         },
     );
+    if let Some(paused) = &status.paused {
+        line("lending", &pause(paused));
+    }
     let available = units::gft(status.balance.available_ugft);
     line(
         "credits",
@@ -55,6 +58,9 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
         );
     } else {
         line("peers", &status.peers.to_string());
+    }
+    for near in &status.neighbours {
+        line("nearby", &nearby(near));
     }
     line(
         "ready",

@@ -122,3 +122,19 @@ fn what_cannot_be_read_is_told_apart() {
     assert_eq!(directory.apply(later, NOW_MS), Applied::OtherKind);
     assert!(directory.wallets.is_empty());
 }
+
+#[test]
+fn clocks_and_twins_are_remembered_apart_from_who_is_present() {
+    let mut directory = Directory::default();
+    let [ahead, behind] = [1, 2].map(|seed| Keypair::from_seed(&[seed; 32]).wallet());
+    directory.note_clock(ahead, NOW_MS + 900_000, NOW_MS);
+    directory.note_clock(behind, NOW_MS - 5, NOW_MS);
+    assert_eq!(directory.clock_offset_ms(&ahead), Some(900_000));
+    assert_eq!(directory.clock_offset_ms(&behind), Some(-5));
+    directory.note_clock(behind, u64::MAX, 0);
+    assert_eq!(directory.clock_offset_ms(&behind), Some(i64::MAX));
+    assert_eq!(directory.present(NOW_MS).count(), 0);
+    assert_eq!(directory.twin_ms(), None);
+    directory.note_twin(7);
+    assert_eq!(directory.twin_ms(), Some(7));
+}

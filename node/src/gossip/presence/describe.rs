@@ -15,7 +15,13 @@ pub(in crate::gossip) fn describe_with(ctx: Arc<NodeContext>) -> Describe {
 }
 
 fn describe(ctx: &NodeContext, swarm: &SwarmHandle) -> Presence {
-    let models = ctx.served.list();
+    // While lending is paused others shall not count on our layers.
+    let is_paused = ctx.served.lending().paused().is_some();
+    let models = if is_paused {
+        Vec::new()
+    } else {
+        ctx.served.list()
+    };
     let served: Vec<Served> = models
         .iter()
         .take(limits::SERVED_MAX)

@@ -343,3 +343,58 @@ async fn a_false_blob_is_marked_and_fetched_elsewhere() {
     assert!(asker.marked(liar, 1).await.contains("invalid"));
     answering.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_twin_and_a_clock_that_is_off_are_noticed() {
+    let node = Node::start(1, &[]).await;
+    let mut peer = Rogue::connect(54, &node).await;
+    let network = super::peer::genesis().id();
+    let payload = |issued_ms: u64, author: &Keypair, number: u64| {
+        let announcement = Announcement {
+            wallet: author.wallet(),
+            number,
+            issued_ms,
+            ttl_ms: 1_000,
+            kind: KIND_PRESENCE,
+            payload: presence_of_nothing(),
+        };
+        Verified::sign(announcement, author, network)
+            .unwrap()
+            .to_bytes()
+    };
+    let listens = |event: &SwarmEvent| matches!(event, SwarmEvent::Subscribed(_, Topic::Presence));
+    peer.event(listens).await;
+    let now_ms = crate::clock::now_ms();
+    // So far ahead that it does not count; the difference is known all the same.
+    let ahead = payload(now_ms + 3_600_000, &peer.key, 1);
+    let own_old = payload(1, &key(1), 2);
+    let own_new = payload(now_ms + 60_000, &key(1), now_ms + 60_000);
+    for bytes in [ahead, own_old] {
+        peer.swarm.publish(Topic::Presence, bytes).await;
+    }
+    let directory = node.control.directory();
+    let wallet = peer.key.wallet();
+    until("the offset of the clock", async || {
+        let offset = directory.read(|directory, _| directory.clock_offset_ms(&wallet));
+        offset.is_some_and(|offset| offset > 3_500_000)
+    })
+    .await;
+    assert_eq!(directory.read(|directory, _| directory.twin_ms()), None);
+    peer.swarm.publish(Topic::Presence, own_new).await;
+    until("the twin", async || {
+        directory.read(|directory, _| directory.twin_ms()).is_some()
+    })
+    .await;
+}
+
+fn presence_of_nothing() -> Vec<u8> {
+    talkoot_protocol::announce::Presence {
+        software: "x".to_owned(),
+        addresses: vec![],
+        data_addresses: vec![],
+        served: vec![],
+        free_sessions: 0,
+        memory_bytes: 0,
+    }
+    .to_payload()
+}

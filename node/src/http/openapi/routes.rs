@@ -3,8 +3,10 @@
 use super::Schemas;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    ArrivalsView, AskRequest, AuthorView, BalancesView, EntriesView, EntryView, ForksView,
-    GenesisView, InviteRequest, InviteView, JobView, ModelsView, PeersView, StatusView,
+    ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView,
+    EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView,
+    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, StatementView,
+    StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -130,6 +132,12 @@ pub(super) const ROUTES: &[Route] = &[
         Schemas::of::<PeersView>,
     ),
     read(
+        "/api/v1/peers/why",
+        "unreached",
+        "Who is not connected, and why",
+        Schemas::of::<UnreachedView>,
+    ),
+    read(
         "/api/v1/models",
         "node_models",
         "Known models",
@@ -189,6 +197,42 @@ pub(super) const ROUTES: &[Route] = &[
             Schemas::of::<BalancesView>,
         )
     },
+    Route {
+        query: &[
+            ("wallet", "string"),
+            ("bucket_ms", "integer"),
+            ("count", "integer"),
+            ("until_ms", "integer"),
+        ],
+        ..read(
+            "/api/v1/ledger/earnings",
+            "earnings",
+            "What a wallet earned and burned, by time",
+            Schemas::of::<EarningsView>,
+        )
+    },
+    Route {
+        query: &[("wallet", "string")],
+        ..read(
+            "/api/v1/ledger/credits",
+            "credits",
+            "How the money of a wallet comes about",
+            Schemas::of::<CreditsView>,
+        )
+    },
+    Route {
+        query: &[
+            ("wallet", "string"),
+            ("before", "integer"),
+            ("count", "integer"),
+        ],
+        ..read(
+            "/api/v1/ledger/statement",
+            "statement",
+            "The jobs that moved a wallet's money",
+            Schemas::of::<StatementView>,
+        )
+    },
     read(
         "/api/v1/ledger/forks",
         "forks",
@@ -213,6 +257,30 @@ pub(super) const ROUTES: &[Route] = &[
         )
     },
     write(
+        "/api/v1/ping",
+        "ping",
+        "Round trips to a peer",
+        Schemas::of::<PingRequest>,
+        Content::Json(Schemas::of::<PingView>),
+    ),
+    write(
+        "/api/v1/welcome",
+        "welcome",
+        "Lets a wallet write into the ledger",
+        Schemas::of::<WelcomeRequest>,
+        Content::Json(Schemas::of::<WelcomedView>),
+    ),
+    Route {
+        body: None,
+        ..write(
+            "/api/v1/contacts",
+            "contacts",
+            "Reads the owner's file of peers again",
+            any,
+            Content::Json(Schemas::of::<ContactsView>),
+        )
+    },
+    write(
         "/api/v1/invite",
         "invite",
         "Makes a ticket",
@@ -226,6 +294,23 @@ pub(super) const ROUTES: &[Route] = &[
         Schemas::of::<AskRequest>,
         Content::Events,
     ),
+    write(
+        "/api/v1/pause",
+        "pause",
+        "Lends nothing to others until told otherwise",
+        Schemas::of::<PauseRequest>,
+        Content::Json(Schemas::of::<LendingView>),
+    ),
+    Route {
+        body: None,
+        ..write(
+            "/api/v1/resume",
+            "resume",
+            "Ends a pause by hand",
+            any,
+            Content::Json(Schemas::of::<LendingView>),
+        )
+    },
     Route {
         body: None,
         ..write(

@@ -2,9 +2,10 @@
 
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
-    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ErrorCode, InviteRequest,
-    InviteView, ModelView, PeerView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
-    TokenizerView,
+    AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ContactsView, ErrorCode,
+    InviteRequest, InviteView, LendingView, ModelView, PauseRequest, PausedView, PeerView,
+    PingRequest, PingView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
+    TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -55,7 +56,7 @@ impl FakeNode {
         Self::with(Manner::Lost)
     }
 
-    pub(super) fn refusing(code: ErrorCode) -> Self {
+    pub(crate) fn refusing(code: ErrorCode) -> Self {
         Self::with(Manner::Refuses(code))
     }
 
@@ -88,7 +89,7 @@ impl FakeNode {
     }
 
     /// Takes one cancellation.
-    pub(super) fn wait_cancelled(&self, limit: Duration) -> bool {
+    pub(crate) fn wait_cancelled(&self, limit: Duration) -> bool {
         let began = clock::monotonic();
         while began.elapsed() < limit {
             if self.cancelled.swap(0, Ordering::SeqCst) > 0 {
@@ -135,6 +136,36 @@ impl NodeApi for FakeNode {
             ticket: "talkoot1".to_owned(),
             expires_ms: request.ttl_ms,
             line_ugft: request.line_ugft,
+        })
+    }
+
+    async fn unreached(&self) -> Answer<UnreachedView> {
+        Ok(UnreachedView {
+            schema: 1,
+            unreached: Vec::new(),
+            banned: Vec::new(),
+        })
+    }
+
+    async fn ping(&self, request: &PingRequest) -> Answer<PingView> {
+        let message = format!("no peer {:?}", request.peer);
+        Err(AskError::new(ErrorCode::NotFound, message))
+    }
+
+    async fn welcome(&self, request: &WelcomeRequest) -> Answer<WelcomedView> {
+        Ok(WelcomedView {
+            schema: 1,
+            wallet: request.peer.clone(),
+            line_ugft: request.line_ugft,
+        })
+    }
+
+    async fn take_contacts(&self) -> Answer<ContactsView> {
+        Ok(ContactsView {
+            schema: 1,
+            labels: 0,
+            bans: 0,
+            bootstrap: 0,
         })
     }
 
@@ -202,6 +233,26 @@ impl NodeApi for FakeNode {
         Ok(receiver)
     }
 
+    async fn pause(&self, request: PauseRequest) -> Answer<LendingView> {
+        let paused = PausedView {
+            kind: "by_hand".to_owned(),
+            reason: request.reason.unwrap_or_default(),
+            since_ms: 1,
+            until_ms: request.for_ms,
+        };
+        Ok(LendingView {
+            schema: 1,
+            paused: Some(paused),
+        })
+    }
+
+    async fn resume(&self) -> Answer<LendingView> {
+        Ok(LendingView {
+            schema: 1,
+            paused: None,
+        })
+    }
+
     fn shutdown(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
@@ -221,6 +272,8 @@ pub(crate) fn status_view() -> StatusView {
         peers: 0,
         serving: Vec::new(),
         loading: None,
+        paused: None,
+        twin_ms: None,
         instruction_set: "baseline".to_owned(),
         threads: 1,
         models: Vec::new(),
@@ -233,6 +286,7 @@ pub(crate) fn status_view() -> StatusView {
         pricing: "flops".to_owned(),
         addresses: Vec::new(),
         data_addresses: Vec::new(),
+        neighbours: Vec::new(),
         uptime_ms: 1,
     }
 }

@@ -118,6 +118,7 @@ pub(super) async fn make_offer(
     submitter: Wallet,
     request: &OfferRequest,
 ) -> Result<Verified<Offer>, Refusal> {
+    super::check_lending(host, submitter)?;
     let served = super::served(host, request.model, request.range)?;
     let card = &served.card;
     check_size(

@@ -1,7 +1,7 @@
 //! Whether an `Open` entitles to work: checked before a session is opened.
 
 use super::offers::check_size;
-use super::{Refusal, served};
+use super::{Refusal, check_lending, served};
 use crate::context::ServedModel;
 use crate::core::job::JobShape;
 use crate::core::offers::{OfferWish, check_offer, check_rate};
@@ -50,6 +50,7 @@ pub(super) async fn accept(
     check_numbers(open, &served)?;
     let (job, slot, deadline_ms) = match &open.order {
         JobOrder::Free(order) => {
+            check_lending(host, submitter)?;
             let job = accept_free(host, submitter, open, order)?;
             (job, served.worker.reserve()?, None)
         }

@@ -11,6 +11,7 @@ fn view() -> QuoteView {
         dtype: "bf16".to_owned(),
         prompt_tokens: 10,
         completion_tokens_max: 20,
+        context: 512,
         flops_per_token: 1_036_000,
         flops: 31_080_000,
         pricing: "flops".to_owned(),
