@@ -56,10 +56,13 @@ export function warnings(status, peers) {
   const found = [];
   if (status.paused) {
     const until = status.paused.until_ms ? `, for another ${age(status.paused.until_ms - now())}` : "";
-    found.push({ text: `Paused: ${status.paused.reason}${until}.`, cure: "talkoot resume" });
+    found.push({ text: `Paused: ${status.paused.reason}${until}.`, cure: status.paused.kind && status.paused.kind !== "by_hand" ? undefined : "talkoot resume" });
   }
   if (status.loading) {
     found.push({ text: `Loading ${status.loading.model}: ${status.loading.step}, ${status.loading.percent} %.`, tone: "note" });
+  }
+  if (status.twin_ms) {
+    found.push({ text: `Another node announced itself with this node's identity ${age(now() - status.twin_ms)} ago: stop one of the two.`, cure: "talkoot doctor" });
   }
   for (const reason of status.reasons) found.push({ text: reason });
   for (const model of status.models) {
@@ -79,7 +82,7 @@ export function warnings(status, peers) {
     found.push({ text: `${plural(marked.length, "peer has", "peers have")} marks; the newest: ${marked[0].last_mark}.`, cure: "talkoot peers" });
   }
   for (const other of status.neighbours ?? []) {
-    found.push({ text: `Another network is near: ${other.network} at ${other.address}.`, cure: "talkoot invite", tone: "note" });
+    found.push({ text: `Another network is near: ${other.network}. With a ticket from there:`, cure: "talkoot join TICKET", tone: "note" });
   }
   return found;
 }
