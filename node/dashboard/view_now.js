@@ -38,6 +38,7 @@ async function askEarnings() {
 export function sentence(status) {
   const serving = status.serving.map((/** @type {any} */ one) => `layers ${layers(one.layers)} of ${one.name}`);
   const first = status.paused ? "Paused" : serving.length ? `Serving ${serving.join(", ")}` : "Serving nothing, asking only";
+  /** @type {[string, number][]} */
   const complete = status.models.map((/** @type {any} */ model) => [model.name, routes(model.coverage)]);
   const best = complete.filter(([, count]) => count > 0);
   const route = best.length === 1 && complete.length === 1
