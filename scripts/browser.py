@@ -38,7 +38,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NODE_MAJOR_MIN = 20
 PICTURE_BYTES_MAX = 150_000
 CHECKS = {
-    "unit": ["unit/blake3.test.mjs", "unit/text.test.mjs"],
+    "unit": ["unit/blake3.test.mjs", "unit/text.test.mjs", "unit/views.test.mjs"],
     "live": ["live.test.mjs"],
     "ledger": ["ledger.test.mjs"],
     "chat": ["chat.test.mjs"],
