@@ -87,7 +87,7 @@ function bytesTable(entry) {
 
 /** @param {string} id */
 export function entryPage(id) {
-  const { value: entry, failure } = resource(`/api/v1/ledger/entries/${id}`);
+  const { value: entry, failure } = resource(`/api/v1/ledger/entries/${encodeURIComponent(id ?? "none")}`);
   if (!entry) return failure ? trouble(failure.message) : empty("Asking the node …");
   return [
     h("header", { class: "lead", key: "lead" }, h("p", { class: "crumb" }, `${entry.kind}, number ${entry.seq} of `, idLink("wallet", entry.author)), h("h1", null, `${inGft(entry.summary)}.`)),

@@ -26,8 +26,9 @@ function later(step, ms) {
   timer = setTimeout(step, ms);
 }
 
-function retry() {
-  setConnection("lost");
+/** @param {unknown} error */
+function retry(error) {
+  setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
   later(begin, retryMs);
   retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
 }
@@ -74,7 +75,8 @@ async function resume() {
   try {
     setStatus(await get("/api/v1/status"));
     follow();
-  } catch {
+  } catch (error) {
+    setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
     later(resume, retryMs);
     retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
   }
@@ -92,8 +94,8 @@ async function poll() {
     retryMs = RETRY_MIN_MS;
     setConnection("polling");
     later(poll, POLL_MS);
-  } catch {
-    setConnection("lost");
+  } catch (error) {
+    setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
     later(poll, retryMs);
     retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
   }
@@ -117,6 +119,6 @@ export async function begin() {
     if (error instanceof Refusal && error.status === 404) {
       await firstEntries().catch(() => {});
       poll();
-    } else retry();
+    } else retry(error);
   }
 }

@@ -8,7 +8,7 @@ import { h } from "./dom.js";
 import { parse, print } from "./json.js";
 import { changed, state } from "./store.js";
 import { layers, plural, routes, short } from "./text.js";
-import { command, empty, idLink, trouble } from "./widgets.js";
+import { command, empty, idLink, trouble, waiting } from "./widgets.js";
 
 export const title = "Chat";
 
@@ -215,12 +215,10 @@ function composer() {
           : h("button", { key: "ask", type: "submit", class: "primary", disabled: !draft.trim() || !picked }, "ask"))));
 }
 
-export const enter = () => {
-  requestAnimationFrame(() => document.getElementById("say")?.focus({ preventScroll: true }));
-};
+export const focus = "say";
 
 export function render() {
-  if (!state.status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!state.status) return waiting(state);
   const picked = chosen();
   const isNearEnd = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 120;
   if (running && isNearEnd) requestAnimationFrame(() => window.scrollTo(0, document.documentElement.scrollHeight));

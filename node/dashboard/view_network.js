@@ -5,7 +5,7 @@ import { h, once } from "./dom.js";
 import { Graph, NODES_MAX } from "./graph.js";
 import { state } from "./store.js";
 import { bytes, layers, plural, short, span } from "./text.js";
-import { empty, idLink, section, table, trouble, command } from "./widgets.js";
+import { empty, idLink, section, table, command, waiting } from "./widgets.js";
 
 export const title = "Network";
 
@@ -104,6 +104,6 @@ const body = once((/** @type {any} */ status, /** @type {any[]} */ peers) => [
 ]);
 
 export function render() {
-  if (!state.status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!state.status) return waiting(state);
   return body(state.status, state.peers);
 }

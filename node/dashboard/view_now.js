@@ -5,7 +5,7 @@ import { gft, inGft, ratio, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { changed, now, state } from "./store.js";
 import { age, clock, gaps, layers, plural, routes, speed } from "./text.js";
-import { amount, bar, command, empty, figure, idLink, reserveBar, section, sparkline, table, trouble, twin } from "./widgets.js";
+import { amount, bar, command, empty, figure, idLink, reserveBar, section, sparkline, table, twin, waiting } from "./widgets.js";
 
 export const title = "Now";
 
@@ -168,7 +168,7 @@ export const enter = () => {
 
 export function render() {
   const { status } = state;
-  if (!status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!status) return waiting(state);
   askEarnings();
   const found = warnings(status, state.peers);
   return [

@@ -93,6 +93,12 @@ export const empty = (...children) => h("p", { class: "empty" }, children);
 /** What went wrong, in words. @param {string} text @param {string} [cure] a command */
 export const trouble = (text, cure) => h("p", { class: "trouble", role: "alert" }, text, cure ? [" ", command(cure)] : null);
 
+/** What stands where the node has not said anything yet. @param {import("./store.js").State} state */
+export function waiting(state) {
+  if (state.connection !== "lost") return empty("Asking the node …");
+  return state.trouble ? trouble(state.trouble) : trouble("The node does not answer. Is it running?", "talkoot up");
+}
+
 /** A small line over time. @param {number[]} values @param {string} label */
 export function sparkline(values, label) {
   const width = 240;

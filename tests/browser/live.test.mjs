@@ -100,6 +100,26 @@ describe("live", () => {
     await done();
   });
 
+  test("the skip link leads to the view and leaves the address", async () => {
+    const { page, done } = await open(browser, NODE, "network");
+    await page.waitForSelector(".graph line");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement?.id === "view");
+    assert.ok(page.url().endsWith("#/network"));
+    await done();
+  });
+
+  test("an address that is none is the first view, or says what is wrong", async () => {
+    const { page, done } = await open(browser, NODE, "%E0%A4%A", { allowed: ["400", "404"] });
+    await page.waitForSelector("#view.now .lead h1");
+    await page.goto(`${NODE}/#/ledger/entry/..%2F..%2Fstatus`);
+    await page.waitForSelector(".trouble");
+    await page.goto(`${NODE}/#/ledger/job`);
+    await page.waitForSelector(".trouble");
+    await done();
+  });
+
   test("everything that takes keys shows its focus", async () => {
     const { page, done } = await open(browser, NODE, "ledger");
     await page.waitForSelector(".entries .row");

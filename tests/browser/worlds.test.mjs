@@ -107,6 +107,16 @@ describe("worlds", () => {
     await node.stop();
   });
 
+  test("a node that refuses is quoted", async () => {
+    const refused = { error: { message: "only programs of this machine may ask this", code: "loopback_only" } };
+    const { page, end } = await world({}, "now", {
+      allowed: LOST,
+      before: (shown) => shown.route("**/api/v1/**", (route) => route.fulfill({ status: 403, contentType: "application/json", body: JSON.stringify(refused) })),
+    });
+    await page.waitForSelector('.trouble:has-text("only programs of this machine")');
+    await end();
+  });
+
   test("reset reads the state again", async () => {
     const { page, node, end } = await world({}, "now");
     await page.waitForSelector("#connection.live");
