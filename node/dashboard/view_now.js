@@ -1,7 +1,7 @@
 // "Now": one sentence about the node, its money, its jobs, and what to do.
 
 import { get } from "./api.js";
-import { gft, inGft, ratio, sum } from "./amounts.js";
+import { big, gft, inGft, ratio, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { changed, now, state } from "./store.js";
 import { age, clock, gaps, layers, plural, routes, speed } from "./text.js";
@@ -125,6 +125,9 @@ export const frontier = (job) => bar(
     { part: ratio(Math.max(0, job.acked_tokens), job.completion_tokens_max), tone: "strong" },
   ]);
 
+/** What a job can cost at most, µGFT. @param {any} job */
+const mostOf = (job) => big(job.price_ugft_per_token) * big(job.prompt_tokens + job.completion_tokens_max);
+
 /** @param {any} job */
 function jobRow(job) {
   const isRunning = RUNNING.has(job.state);
@@ -135,7 +138,7 @@ function jobRow(job) {
     h("span", { class: "meter" }, h("span", { class: "muted" }, "tokens "),
       h("span", { class: "num" }, `${job.completion_tokens} / ${job.acked_tokens}`), frontier(job)),
     h("span", { class: "meter" }, h("span", { class: "muted" }, job.role === "asker" ? "burned " : "earned "),
-      amount(job.role === "asker" ? job.burned_ugft : job.earned_ugft), reserveBar(job.burned_ugft, job.held_ugft)),
+      amount(job.role === "asker" ? job.burned_ugft : job.earned_ugft), reserveBar(job.burned_ugft, mostOf(job))),
     h("span", { class: "num right" }, isRunning || job.tokens_per_second ? speed(job.tokens_per_second) : age(now() - job.started_ms)),
     job.error ? h("span", { class: "bad" }, job.error) : null);
 }

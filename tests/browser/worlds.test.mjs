@@ -107,6 +107,23 @@ describe("worlds", () => {
     await node.stop();
   });
 
+  test("a page that nobody sees gives its connection back, and goes on when seen", async () => {
+    const { page, node, end } = await world({ entries: 3 }, "now", { before: (shown) => shown.clock.install() });
+    await page.waitForSelector("#connection.live");
+    const see = (visibility) => page.evaluate((value) => {
+      Object.defineProperty(document, "visibilityState", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, visibility);
+    await see("hidden");
+    await page.clock.fastForward(31_000);
+    await until("no stream", () => node.streams(), (count) => count === 0);
+    node.emit("entries", { entries: [entry(3)], chain: { length: 4, tip: id(4, 5) } });
+    await see("visible");
+    await page.waitForSelector(`a[href="#/ledger/entry/${id(3, 2)}"]`);
+    await until("one stream", () => node.streams(), (count) => count === 1);
+    await end();
+  });
+
   test("a node that refuses is quoted", async () => {
     const refused = { error: { message: "only programs of this machine may ask this", code: "loopback_only" } };
     const { page, end } = await world({}, "now", {
