@@ -40,9 +40,16 @@ let quotedFor = "";
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let quoteTimer;
 
+/** @returns {Turn[]} */
 function restore() {
   try {
-    return parse(sessionStorage.getItem(KEPT) ?? "[]");
+    /** @type {Turn[]} */
+    const kept = parse(sessionStorage.getItem(KEPT) ?? "[]");
+    const last = kept.at(-1);
+    if (last?.role === "assistant" && !last.failure && !last.receipt?.finish) {
+      last.failure = { message: "The page was left before the answer ended. What was acknowledged until then stays paid.", isStop: true };
+    }
+    return kept;
   } catch {
     return [];
   }
@@ -58,9 +65,13 @@ function keep() {
 const models = () => state.status?.models ?? [];
 const chosen = () => models().find((one) => one.name === model) ?? models().find((one) => routes(one.coverage) > 0) ?? models()[0];
 
-/** @param {string} next what is about to be said */
-const messages = (next) => [...turns.filter((turn) => !turn.failure || turn.content).map(({ role, content }) => ({ role, content })),
-  ...(next ? [{ role: "user", content: next }] : [])];
+/** @param {string} next what is about to be said @returns {{role: string, content: string}[]} */
+const messages = (next) => {
+  // A question without any answer is not part of the conversation.
+  const isVoid = (/** @type {number} */ at) => Boolean(turns[at]?.failure && !turns[at].content);
+  const said = turns.filter((_, at) => !isVoid(at) && !isVoid(at + 1));
+  return [...said.map(({ role, content }) => ({ role, content })), { role: "user", content: next }];
+};
 
 /** Asks what the draft would cost, a moment after the last key. */
 function wantQuote() {
@@ -114,6 +125,7 @@ async function ask() {
   quote = null;
   running = new AbortController();
   let first = 0;
+  keep();
   changed();
   try {
     turn.receipt = await answer({ model: picked.name, messages: asked, maxTokens: maxTokens || null, temperature }, running.signal, (delta, receipt) => {
