@@ -46,6 +46,7 @@ function decoded(part) {
 function readAddress() {
   const [address, asked] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, ...rest] = address.split("/").map(decoded);
+  /** @type {View} */
   const next = views.find(([id]) => id === name)?.[1] ?? now;
   const isOther = next !== current;
   if (isOther) current.leave?.();

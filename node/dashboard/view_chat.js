@@ -40,6 +40,11 @@ let quotedFor = "";
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let quoteTimer;
 
+let isLeaving = false;
+window.addEventListener("pagehide", () => {
+  isLeaving = true;
+});
+
 /** @returns {Turn[]} */
 function restore() {
   try {
@@ -107,7 +112,7 @@ function explain(error) {
   if (error instanceof DOMException && error.name === "AbortError") {
     return { message: "Stopped. What was acknowledged until then stays paid.", isStop: true };
   }
-  const refusal = error instanceof Refusal ? error : new Refusal(0, "", String(error));
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "unreachable", "the connection to the node ended in the middle of the answer");
   /** @type {Record<string, string>} */
   const cures = { insufficient_credits: "talkoot credits", no_route: "talkoot peers", not_signing: "talkoot status", unreachable: "talkoot up" };
   return { message: refusal.message, cure: cures[refusal.code] };
@@ -138,6 +143,8 @@ async function ask() {
       changed();
     });
   } catch (error) {
+    // Leaving the page ends the stream too; what is kept then is told at the return.
+    if (isLeaving) return;
     turn.failure = explain(error);
   }
   running = null;
