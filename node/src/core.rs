@@ -6,6 +6,7 @@
 
 pub mod dials;
 pub mod directory;
+pub mod events;
 pub mod job;
 pub mod lending;
 pub mod lockstep;

@@ -9,11 +9,13 @@ mod asking;
 mod chat;
 mod completions;
 mod cors;
+mod dashboard;
 mod errors;
 mod gate;
 mod guard;
 mod keys;
 mod ledger;
+mod live;
 mod metrics;
 mod models;
 mod native;
@@ -60,6 +62,7 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 struct Shared<N> {
     node: N,
     gate: Gate,
+    feed: live::Feed,
     /// When the port was opened, seconds since 1970: models have no other date.
     since: u64,
 }
@@ -69,6 +72,7 @@ impl<N> Shared<N> {
         Self {
             node,
             gate: Gate::new(settings),
+            feed: live::Feed::new(),
             since: clock::now_ms() / 1000,
         }
     }
@@ -95,6 +99,7 @@ pub async fn serve<N: NodeApi>(
     let result = tokio::select! {
         result = futures::future::try_join_all(servers) => result.map(drop),
         () = Arc::clone(&app.gate.accounts).keep_written() => Ok(()),
+        () = live::keep_fed(Arc::clone(&app)) => Ok(()),
         () = stop => Ok(()),
     };
     let write = move || app.gate.accounts.write();
@@ -106,6 +111,8 @@ pub async fn serve<N: NodeApi>(
 /// All routes.
 fn router<N: NodeApi>(app: &App<N>) -> Router {
     Router::new()
+        .route("/", get(dashboard::page::<N>))
+        .route("/assets/{*path}", get(dashboard::asset::<N>))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready::<N>))
         .route("/health", get(probes::ready::<N>))
@@ -141,6 +148,8 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/shutdown", post(native::shutdown::<N>))
         .route_layer(from_fn_with_state(Arc::clone(app), guard::cookie::<N>));
     Router::new()
+        .route("/api/v1/state", get(live::state::<N>))
+        .route("/api/v1/events", get(live::events::<N>))
         .route("/api/v1/status", get(native::status::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
         .route("/api/v1/peers/why", get(native::unreached::<N>))

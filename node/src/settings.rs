@@ -62,6 +62,8 @@ pub struct Settings {
     pub http_hosts: Vec<String>,
     /// Addresses whose programs count as this machine's.
     pub http_locals: Vec<IpAddr>,
+    /// Whether HTTP has the dashboard.
+    pub dashboard: bool,
     /// Origins of web pages that may ask.
     pub cors_origins: Vec<String>,
     /// Answers made at once and answers that wait.
@@ -126,6 +128,7 @@ impl Settings {
             http_listen: args.http_listen,
             http_hosts: args.http_host.clone(),
             http_locals: args.http_local.clone(),
+            dashboard: !args.no_dashboard,
             cors_origins: args.cors_origin.clone(),
             admission: AdmissionLimits {
                 answers_max: usize::from(args.max_answers.unwrap_or(args.sessions)),

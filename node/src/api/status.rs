@@ -132,6 +132,21 @@ pub struct LendingView {
     pub paused: Option<PausedView>,
 }
 
+/// `state`: what a page shows first. What changes later is told by `events`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StateView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Where to listen from: `events?after=`.
+    pub cursor: u64,
+    /// The node's clock, milliseconds since 1970.
+    pub now_ms: u64,
+    /// The node.
+    pub status: StatusView,
+    /// Connected peers.
+    pub peers: Vec<PeerView>,
+}
+
 /// How many wallets are in the books.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 pub struct BooksView {

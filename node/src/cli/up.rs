@@ -91,6 +91,9 @@ pub struct UpArgs {
         value_delimiter = ','
     )]
     pub cors_origin: Vec<String>,
+    /// Serve no dashboard at the root of the HTTP port
+    #[arg(long, env = "TALKOOT_NO_DASHBOARD")]
+    pub no_dashboard: bool,
     /// Answers that HTTP works on at once [default: as many as --sessions]
     #[arg(long, value_name = "N", env = "TALKOOT_MAX_ANSWERS")]
     pub max_answers: Option<u16>,

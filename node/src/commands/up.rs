@@ -131,6 +131,7 @@ fn port_settings(parts: &NodeParts, keys: KeyRing, token: String) -> PortSetting
         hosts: parts.settings.http_host_names(),
         locals: parts.settings.http_locals.clone(),
         origins: parts.settings.cors_origins.clone(),
+        dashboard: parts.settings.dashboard,
         limits: parts.settings.admission,
     }
 }

@@ -24,6 +24,8 @@ pub struct PortSettings {
     pub locals: Vec<IpAddr>,
     /// Origins of web pages that may ask, exactly as browsers send them.
     pub origins: Vec<String>,
+    /// Whether the dashboard is there.
+    pub dashboard: bool,
     /// Answers at once, and how many wait.
     pub limits: AdmissionLimits,
 }
@@ -39,6 +41,7 @@ impl PortSettings {
             hosts: Vec::new(),
             locals: Vec::new(),
             origins: Vec::new(),
+            dashboard: true,
             limits: AdmissionLimits::default(),
         }
     }
@@ -52,6 +55,7 @@ pub(crate) struct Gate {
     pub(crate) hosts: Vec<String>,
     pub(crate) locals: Vec<IpAddr>,
     pub(crate) origins: Vec<String>,
+    pub(crate) has_dashboard: bool,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -66,6 +70,7 @@ impl Gate {
             hosts: settings.hosts,
             locals: settings.locals,
             origins: settings.origins,
+            has_dashboard: settings.dashboard,
             admission: Admission::new(settings.limits, Arc::clone(&accounts)),
             accounts,
             metrics: Metrics::new(),

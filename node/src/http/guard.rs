@@ -37,7 +37,7 @@ impl Area {
         };
         if ["/livez", "/readyz", "/health"].contains(&path) {
             Self::Open
-        } else if below("/api") || below("/metrics") {
+        } else if path == "/" || below("/assets") || below("/api") || below("/metrics") {
             Self::Owner
         } else {
             Self::Shared
@@ -265,10 +265,17 @@ mod tests {
 
     #[test]
     fn paths_have_their_area() {
-        for path in ["/api/v1/status", "/api", "/metrics", "/metrics/x"] {
+        for path in [
+            "/api/v1/status",
+            "/api",
+            "/metrics",
+            "/metrics/x",
+            "/",
+            "/assets/app.js",
+        ] {
             assert_eq!(Area::of(path), Area::Owner, "{path}");
         }
-        for path in ["/v1/models", "/tokenize", "/", "/apiary", "/livez/x"] {
+        for path in ["/v1/models", "/tokenize", "/assetsy", "/apiary", "/livez/x"] {
             assert_eq!(Area::of(path), Area::Shared, "{path}");
         }
         assert_eq!(Area::of("/readyz"), Area::Open);

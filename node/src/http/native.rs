@@ -151,7 +151,7 @@ pub(super) fn reply<T: Serialize>(answer: Result<T, AskError>) -> Response {
 }
 
 /// Written by `to_string`: amounts of 128 bits do not fit a `Value`.
-fn json<T: Serialize>(view: &T) -> Response {
+pub(super) fn json<T: Serialize>(view: &T) -> Response {
     match serde_json::to_string(view) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => native_error(&AskError::new(ErrorCode::Internal, error.to_string())),
@@ -162,6 +162,6 @@ pub(super) fn invalid(message: impl Into<String>) -> Response {
     HttpError::bad_request("invalid_request", None, message).into_response()
 }
 
-fn native_error(error: &AskError) -> Response {
+pub(super) fn native_error(error: &AskError) -> Response {
     HttpError::of_node(error, Dialect::Native).into_response()
 }

@@ -1,6 +1,7 @@
 //! The whole port, over real sockets, with a node made of plain data.
 
 pub(crate) mod fake;
+mod live;
 mod open_ai;
 mod port;
 

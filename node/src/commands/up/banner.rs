@@ -64,7 +64,7 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
     }
     line(
         "ready",
-        &format!("OpenAI {url}/v1, node {url}/api/v1; try: talkoot ask \"Tell me a story.\""),
+        &format!("dashboard {url}, OpenAI {url}/v1; try: talkoot chat"),
     );
     text
 }

@@ -5,8 +5,8 @@ use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView,
     EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView,
-    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, StatementView,
-    StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, StateView,
+    StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -125,6 +125,25 @@ pub(super) const ROUTES: &[Route] = &[
         "One page about the node",
         Schemas::of::<StatusView>,
     ),
+    read(
+        "/api/v1/state",
+        "state",
+        "What a page shows first",
+        Schemas::of::<StateView>,
+    ),
+    Route {
+        query: &[("after", "integer")],
+        answer: Content::Events,
+        ..read("/api/v1/events", "events", "What changes, as events", any)
+    },
+    Route {
+        answer: Content::Text("text/html"),
+        ..read("/", "dashboard", "The dashboard", any)
+    },
+    Route {
+        answer: Content::Text("text/javascript"),
+        ..read("/assets/{path}", "asset", "A file of the dashboard", any)
+    },
     read(
         "/api/v1/peers",
         "peers",
