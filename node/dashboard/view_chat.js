@@ -41,9 +41,11 @@ let quotedFor = "";
 let quoteTimer;
 
 let isLeaving = false;
-window.addEventListener("pagehide", () => {
-  isLeaving = true;
-});
+for (const sign of ["beforeunload", "pagehide"]) {
+  window.addEventListener(sign, () => {
+    isLeaving = true;
+  });
+}
 
 /** @returns {Turn[]} */
 function restore() {

@@ -149,7 +149,7 @@ function jobs() {
   return section("Jobs", running.length ? plural(running.length, "running job") : null,
     running.length + rest.length
       ? h("ul", { class: "jobs" }, [...running, ...rest].map(jobRow))
-      : empty(state.hasJobs || state.connection !== "polling" ? "No job yet. " : "This node does not tell of its jobs. ",
+      : empty(state.hasJobs || state.connection === "starting" ? "No job yet. " : "This node does not tell of its jobs. ",
         h("a", { href: "#/chat" }, "Ask something"), "."));
 }
 

@@ -103,7 +103,7 @@ function chosenRun(id) {
 /** @param {string[]} path */
 export function render([asked]) {
   const id = asked ?? state.jobs[0]?.job;
-  if (!id) return [section("Jobs", null, empty(state.hasJobs || state.connection !== "polling" ? "No job has run here since the node started. " : "This node does not tell of its jobs. ",
+  if (!id) return [section("Jobs", null, empty(state.hasJobs || state.connection === "starting" ? "No job has run here since the node started. " : "This node does not tell of its jobs. ",
     h("a", { href: "#/chat" }, "Ask something"), " and watch it here."))];
   const run = chosenRun(id);
   const list = state.jobs.length ? h("ul", { class: "picker", "aria-label": "Jobs" }, state.jobs.map((job) => option(job, run?.job ?? id))) : empty("No other job is known.");

@@ -128,18 +128,6 @@ describe("chat", () => {
     await done();
   });
 
-  test("an answer that a reload cut says so", async () => {
-    const { page, done } = await open(browser, NODE, "chat", { allowed: ["Failed to load"] });
-    await page.waitForSelector("#say");
-    await page.fill("#temperature", "1.5");
-    await page.fill("#limit", "900");
-    await say(page, QUESTION);
-    await page.waitForFunction(() => (document.querySelector(".turn.assistant .said")?.textContent.length ?? 0) > 20);
-    await page.reload();
-    await page.waitForSelector("text=The page was left before the answer ended");
-    await done();
-  });
-
   const piece = (content) => ({ choices: [{ index: 0, delta: { content }, finish_reason: null }], usage: { prompt_tokens: 3, completion_tokens: 1 } });
   const stream = { "content-type": "text/event-stream", "x-talkoot-job": "ab".repeat(32) };
   test("a lost stage in the middle is an error, and what came stays", async () => {

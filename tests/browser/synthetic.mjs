@@ -65,7 +65,8 @@ const text = (value) => JSON.stringify(value, (_key, part) => (typeof part === "
 
 /**
  * Starts one. `world` may be changed while it runs: `status`, `peers`, `jobs`,
- * `entries` (how many there are), `hasEvents`, `isUp`, `answers` (by path).
+ * `entries` (how many there are), `hasEvents`, `isUp`, `answers` (by path),
+ * `handle` (says whether it took a request).
  */
 export async function serve(world) {
   const streams = new Set();
@@ -96,6 +97,7 @@ export async function serve(world) {
     const { pathname, searchParams } = new URL(request.url, "http://x");
     if (world.isUp === false) return request.socket.destroy();
     asked.push(request.url);
+    if (world.handle?.(request, response)) return;
     if (pathname === "/api/v1/events" && world.hasEvents !== false) {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.write(": here\n\n");

@@ -162,6 +162,25 @@ describe("worlds", () => {
     await end();
   });
 
+  test("an answer that a reload cut says so", async () => {
+    const chunk = { choices: [{ index: 0, delta: { content: "Once upon" }, finish_reason: null }], usage: { prompt_tokens: 3, completion_tokens: 2 } };
+    const handle = (request, response) => {
+      if (request.url !== "/v1/chat/completions") return false;
+      // It begins, and goes on for ever.
+      response.writeHead(200, { "content-type": "text/event-stream", "x-talkoot-job": id(1, 8) });
+      response.write(`data: ${JSON.stringify(chunk)}\n\n`);
+      return true;
+    };
+    const { page, end } = await world({ world: { handle } }, "chat", { allowed: LOST });
+    await page.waitForSelector("#say");
+    await page.fill("#say", "Tell me a story.");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector('.said:has-text("Once upon")');
+    await page.reload();
+    await page.waitForSelector("text=The page was left before the answer ended");
+    await end();
+  });
+
   test("more than 200 peers are a table", async () => {
     const peers = Array.from({ length: 201 }, (_, at) => peer(at));
     const { page, end } = await world({ peers, status: { peers: 201 } }, "network");
