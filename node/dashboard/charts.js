@@ -26,6 +26,8 @@ const SPEED_TOKENS = 16;
 export function rows(run) {
   /** @type {Row[]} */
   const found = [];
+  const isFine = Boolean(run.hops?.length);
+  if (!isFine && !run.stages.some((/** @type {any} */ stage) => stage.compute_us_per_token > 0)) return found;
   run.stages.forEach((/** @type {any} */ stage, /** @type {number} */ at) => {
     const name = `${at + 1} · ${short(stage.peer)} ${layers(stage.layers)}`;
     const hop = run.hops?.find((/** @type {any} */ one) => one.stage === at);
@@ -38,7 +40,7 @@ export function rows(run) {
       found.push({ name, kind: "compute", p50: compute, p95: compute });
     }
   });
-  if (run.wire_us) found.push({ name: "wire, all hops", kind: "wire", ...run.wire_us });
+  if (isFine && run.wire_us) found.push({ name: "wire, all hops", kind: "wire", ...run.wire_us });
   return found;
 }
 
@@ -137,7 +139,7 @@ export function tokenStrip(tokens) {
 }
 
 export const legend = () => h("p", { class: "legend" },
-  h("span", null, h("i", { class: "wait" }), "wait in a stage's queue"),
+  h("span", null, h("i", { class: "wait" }), "wait in a stage: queue, serialisation"),
   h("span", null, h("i", { class: "compute" }), "compute"),
   h("span", null, h("i", { class: "wire" }), "wire between stages"),
   h("span", null, "thick: p50, thin: p95"));

@@ -37,6 +37,9 @@ test("a job's way: wait and compute of each hop, then the wire", () => {
   assert.deepEqual(fine.map((row) => [row.kind, row.p50, row.p95]), [["wait", 3, 4], ["compute", 1, 2], ["wire", 5, 6]]);
   assert.deepEqual(rows({ stages }).map((row) => [row.kind, row.p50]), [["wire", 5], ["compute", 9]]);
   assert.deepEqual(rows({ stages: [] }), []);
+  // What a worker is told: stages, and nothing of their times.
+  const blank = [{ ...stages[0], compute_us_per_token: 0, hop_us_per_token: 0 }];
+  assert.deepEqual(rows({ stages: blank, hops: [], wire_us: { p50: 0, p95: 0 } }), []);
 });
 
 test("speed is over the newest tokens", () => {
