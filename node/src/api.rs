@@ -11,6 +11,7 @@ mod error;
 mod ledger;
 mod peers;
 pub mod quote;
+mod runs;
 mod status;
 
 pub use ask::*;
@@ -19,6 +20,7 @@ pub use earnings::*;
 pub use error::{AskError, ErrorCode};
 pub use ledger::*;
 pub use peers::*;
+pub use runs::*;
 pub use status::*;
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,7 @@ mod bench;
 mod chat;
 mod credits;
 mod doctor;
+mod jobs;
 mod join;
 mod key;
 mod ledger;
@@ -24,6 +25,7 @@ pub use bench::BenchArgs;
 pub use chat::ChatArgs;
 pub use credits::{CreditsArgs, HistoryBy};
 pub use doctor::DoctorArgs;
+pub use jobs::{JobsArgs, JobsVerb};
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};
 pub use ledger::{
@@ -130,6 +132,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Check this node and its surroundings: what is wrong, by what evidence, what to do
     Doctor(DoctorArgs),
+    /// The newest jobs of this node: how far, how fast, and where the time goes
+    Jobs(JobsArgs),
     /// Read the books
     Ledger(LedgerArgs),
     /// How fast this machine computes a model (needs no running node)

@@ -15,6 +15,7 @@ pub mod down;
 pub mod id;
 pub mod import;
 pub mod invite;
+pub mod jobs;
 pub mod join;
 pub mod key;
 pub mod label;
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Pause(args)) => pause::run(&args, &home),
         Some(Command::Resume(args)) => resume::run(&args, &home),
         Some(Command::Doctor(args)) => doctor::run(&args, cli.instance, &home),
+        Some(Command::Jobs(args)) => jobs::run(&args, &home),
         Some(Command::Ledger(args)) => ledger::run(args, &home),
         Some(Command::Bench(args)) => bench::run(&args, &home),
         Some(Command::Testnet(args)) => testnet::run(args, &home),

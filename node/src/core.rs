@@ -15,5 +15,6 @@ pub mod peers;
 pub mod placement;
 pub mod rates;
 pub mod route;
+pub mod runs;
 pub mod stage;
 pub mod submission;

@@ -151,6 +151,8 @@ fn native_routes<N: NodeApi>(app: &App<N>) -> Router<App<N>> {
         .route("/api/v1/state", get(live::state::<N>))
         .route("/api/v1/events", get(live::events::<N>))
         .route("/api/v1/status", get(native::status::<N>))
+        .route("/api/v1/jobs", get(native::jobs::<N>))
+        .route("/api/v1/jobs/{id}", get(native::job::<N>))
         .route("/api/v1/peers", get(native::peers::<N>))
         .route("/api/v1/peers/why", get(native::unreached::<N>))
         .route("/api/v1/models", get(native::models::<N>))

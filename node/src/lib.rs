@@ -32,6 +32,7 @@ pub mod models;
 pub mod node;
 pub mod observe;
 pub mod probe;
+pub mod runs;
 pub mod settings;
 pub mod settlement;
 pub mod swarm;

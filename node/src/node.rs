@@ -6,6 +6,7 @@
 
 mod acquaintances;
 mod loading;
+mod runs;
 mod serving;
 mod start;
 mod welcome;

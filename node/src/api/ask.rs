@@ -229,7 +229,7 @@ pub struct TopView {
 }
 
 /// One stage of a route.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StageView {
     /// Whose.
     pub peer: String,

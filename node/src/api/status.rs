@@ -145,6 +145,8 @@ pub struct StateView {
     pub status: StatusView,
     /// Connected peers.
     pub peers: Vec<PeerView>,
+    /// The newest jobs, newest first.
+    pub jobs: Vec<super::RunView>,
 }
 
 /// How many wallets are in the books.

@@ -10,6 +10,7 @@ use crate::core::job::Deadlines;
 use crate::jobs::ledger::JobLedger;
 use crate::jobs::marks::Marks;
 use crate::jobs::stage::{Nonces, serve_control};
+use crate::runs::Runs;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +69,8 @@ pub struct Host {
     pub nonces: Nonces,
     /// Who broke which rule.
     pub marks: Marks,
+    /// The newest jobs.
+    pub runs: Runs,
     /// Whom the owner keeps out.
     pub kept_out: RwLock<BTreeSet<Wallet>>,
     /// True once the node stops.
@@ -218,6 +221,7 @@ impl DataPlane {
             expected: Expected::default(),
             nonces: Nonces::default(),
             marks: Marks::default(),
+            runs: Runs::default(),
             kept_out: RwLock::default(),
             stopping,
             running: AtomicUsize::new(0),

@@ -15,8 +15,9 @@ use super::visit::Visit;
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
-    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
-    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, RunDetailView, RunView,
+    StatusView, TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest,
+    WelcomedView,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -243,6 +244,12 @@ impl<N: NodeApi> NodeApi for Asking<N> {
     }
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         self.app.node.invite(request).await
+    }
+    async fn jobs(&self) -> Answer<Vec<RunView>> {
+        self.app.node.jobs().await
+    }
+    async fn job(&self, id: &str) -> Answer<RunDetailView> {
+        self.app.node.job(id).await
     }
     async fn unreached(&self) -> Answer<UnreachedView> {
         self.app.node.unreached().await

@@ -7,8 +7,8 @@
 use super::native::{invalid, json, native_error};
 use super::{App, NodeApi};
 use crate::api::{
-    ArrivalsQuestion, ArrivalsView, AskError, EntryView, ErrorCode, PeersView, SCHEMA, StateView,
-    StatusView,
+    ArrivalsQuestion, ArrivalsView, AskError, EntryView, ErrorCode, PeersView, RunView, SCHEMA,
+    StateView, StatusView,
 };
 use crate::clock;
 use crate::core::events::{Event, EventRing, Since};
@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,7 @@ pub(crate) async fn state<N: NodeApi>(State(app): State<App<N>>) -> Response {
             now_ms: clock::now_ms(),
             status: app.node.status().await?,
             peers: app.node.peers().await?,
+            jobs: app.node.jobs().await?,
         })
     };
     match view.await {
@@ -245,6 +247,7 @@ pub(super) async fn keep_fed<N: NodeApi>(app: App<N>) {
                 seen.look_around(&app).await;
             }
             seen.look_at_books(&app).await;
+            seen.look_at_jobs(&app).await;
             looks = looks.wrapping_add(1);
         }
     }
@@ -255,6 +258,8 @@ pub(super) async fn keep_fed<N: NodeApi>(app: App<N>) {
 struct Seen {
     status: Option<String>,
     peers: Option<String>,
+    /// The newest word of each job, by job and role.
+    jobs: BTreeMap<(String, String), RunView>,
     arrivals: Option<u64>,
 }
 
@@ -277,6 +282,23 @@ impl Seen {
                 self.peers = Some(told);
                 app.feed.push("peers", Some("peers".to_owned()), &view);
             }
+        }
+    }
+
+    async fn look_at_jobs<N: NodeApi>(&mut self, app: &App<N>) {
+        let Ok(mut jobs) = app.node.jobs().await else {
+            return;
+        };
+        // The newest are shown first and told last.
+        jobs.reverse();
+        let before = std::mem::take(&mut self.jobs);
+        for job in jobs {
+            let name = (job.role.clone(), job.job.clone());
+            if before.get(&name) != Some(&job) {
+                let key = format!("{} {}", name.0, name.1);
+                app.feed.push("job", Some(key), &job);
+            }
+            self.jobs.insert(name, job);
         }
     }
 

@@ -7,11 +7,11 @@ use super::{App, NodeApi, sse};
 use crate::api::quote::QuoteRequest;
 use crate::api::{
     AskError, AskEvent, AskRequest, ErrorCode, InviteRequest, ModelsView, PauseRequest, PeersView,
-    PingRequest, SCHEMA, WelcomeRequest,
+    PingRequest, RunsView, SCHEMA, WelcomeRequest,
 };
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -42,6 +42,17 @@ pub(crate) async fn quote<N: NodeApi>(
         Ok(request) => reply(app.node.quote(&request).await),
         Err(error) => error.into_response(),
     }
+}
+
+pub(crate) async fn jobs<N: NodeApi>(State(app): State<App<N>>) -> Response {
+    reply(app.node.jobs().await.map(|jobs| RunsView {
+        schema: SCHEMA,
+        jobs,
+    }))
+}
+
+pub(crate) async fn job<N: NodeApi>(State(app): State<App<N>>, Path(id): Path<String>) -> Response {
+    reply(app.node.job(&id).await)
 }
 
 pub(crate) async fn unreached<N: NodeApi>(State(app): State<App<N>>) -> Response {

@@ -3,8 +3,9 @@
 use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, ContactsView, ErrorCode, InviteRequest, InviteView,
-    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, StatusView,
-    TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
+    LendingView, ModelView, PauseRequest, PeerView, PingRequest, PingView, RunDetailView, RunView,
+    StatusView, TokenizeRequest, TokenizeView, TokenizerView, UnreachedView, WelcomeRequest,
+    WelcomedView,
 };
 use crate::node::NodeHandle;
 use crate::views::LedgerQuestion;
@@ -25,6 +26,10 @@ pub trait NodeApi: Clone + Send + Sync + 'static {
     fn models(&self) -> impl Future<Output = Answer<Vec<ModelView>>> + Send;
     /// Makes a ticket.
     fn invite(&self, request: InviteRequest) -> impl Future<Output = Answer<InviteView>> + Send;
+    /// The newest jobs.
+    fn jobs(&self) -> impl Future<Output = Answer<Vec<RunView>>> + Send;
+    /// One of them with its times.
+    fn job(&self, id: &str) -> impl Future<Output = Answer<RunDetailView>> + Send;
     /// Who is not connected, and why.
     fn unreached(&self) -> impl Future<Output = Answer<UnreachedView>> + Send;
     /// Round trips to a peer.
@@ -84,6 +89,12 @@ impl NodeApi for NodeHandle {
     }
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         Self::invite(self, request).await
+    }
+    async fn jobs(&self) -> Answer<Vec<RunView>> {
+        Self::jobs(self).await
+    }
+    async fn job(&self, id: &str) -> Answer<RunDetailView> {
+        Self::job(self, id).await
     }
     async fn unreached(&self) -> Answer<UnreachedView> {
         Self::unreached(self).await
@@ -191,6 +202,12 @@ impl<N: NodeApi> NodeApi for LateNode<N> {
     }
     async fn invite(&self, request: InviteRequest) -> Answer<InviteView> {
         self.node()?.invite(request).await
+    }
+    async fn jobs(&self) -> Answer<Vec<RunView>> {
+        self.node()?.jobs().await
+    }
+    async fn job(&self, id: &str) -> Answer<RunDetailView> {
+        self.node()?.job(id).await
     }
     async fn unreached(&self) -> Answer<UnreachedView> {
         self.node()?.unreached().await

@@ -6,6 +6,7 @@
 
 mod errors;
 mod quote;
+mod record;
 mod run;
 mod types;
 
@@ -91,6 +92,8 @@ async fn run_job(
     // From here on a cancel must not drop the work half done.
     let (order, shape, held_ugft) = place_order(host, &request, offers).await?;
     let reserved = matches!(order, JobOrder::Reserved(_));
+    let job = shape.job;
+    let observer = record::Recorded::begin(host, &request, &shape, held_ugft, observer);
     let opened = run::Opening {
         host,
         request: &request,
@@ -99,8 +102,12 @@ async fn run_job(
         links,
         begun_us,
     };
-    let report = opened.run(observer, held_ugft, cancelled).await?;
-    Ok(JobReport { reserved, ..report })
+    let report = opened.run(observer, held_ugft, cancelled).await;
+    record::ended(host, job, report.as_ref().err());
+    Ok(JobReport {
+        reserved,
+        ..report?
+    })
 }
 
 /// What stands before anything is reserved.

@@ -3,13 +3,14 @@
 use crate::{BINARY, alone};
 use serde_json::Value;
 use std::process::Command;
+use talkoot::api::{RunDetailView, RunsView, StageView};
 use talkoot::models::LocalModel;
 use talkoot_inference::{
     ChatMessage, GenerateOptions, Shard, ShardOptions, TokenSampler, generate,
 };
 use talkoot_protocol::LayerRange;
 use talkoot_protocol::control::SamplingParams;
-use talkoot_tests::{Cluster, Member, chat};
+use talkoot_tests::{Answer, Cluster, Member, chat};
 
 const PROMPT: &str = "Tell me a long story about a fox who lost a drum.";
 const TOKENS: u32 = 128;
@@ -59,10 +60,39 @@ fn four_workers_answer_as_one_process_and_hold_the_same_books() {
         assert_eq!(balances.sum_ugft, 0);
         assert_eq!(balances.balances.len(), 5);
     }
+    jobs_know_what_the_bill_says(&cluster, &answer);
     println!(
         "overhead {:.0} us per token and hop",
         done.overhead_us_per_token_hop
     );
+}
+
+/// The asker's and a worker's memory of the job, beside its bill.
+fn jobs_know_what_the_bill_says(cluster: &Cluster, answer: &Answer) {
+    let done = &answer.done;
+    let job: RunDetailView = cluster.nodes[0]
+        .client()
+        .get(&format!("jobs/{}", &done.job[..12]))
+        .unwrap();
+    let run = &job.run;
+    assert_eq!((run.role.as_str(), run.state.as_str()), ("asker", "done"));
+    assert_eq!((run.completion_tokens, run.acked_tokens), (TOKENS, TOKENS));
+    assert_eq!(run.burned_ugft, done.burned_ugft);
+    let earned = |stages: &[StageView]| -> Vec<u64> {
+        stages.iter().map(|stage| stage.earned_ugft).collect()
+    };
+    assert_eq!(earned(&run.stages), earned(&done.stages));
+    assert_eq!((job.tokens.len(), job.hops.len()), (TOKENS as usize, 4));
+    assert!(job.hops.iter().all(|hop| hop.compute_us.p50 > 0));
+    assert!(job.wire_us.p95 >= job.wire_us.p50 && job.wire_us.p50 > 0);
+    let jobs: RunsView = cluster.nodes[4].client().get("jobs").unwrap();
+    let worked = &jobs.jobs[0];
+    assert_eq!((&worked.job, worked.role.as_str()), (&done.job, "worker"));
+    assert_eq!(worked.earned_ugft, done.stages[3].earned_ugft);
+    assert_eq!(worked.acked_tokens, TOKENS);
+    let shown = cluster.nodes[0].run(&["jobs", "show", &done.job[..8]]);
+    assert!(shown.status.success());
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("####"));
 }
 
 /// Other sums, the same likeliest tokens.

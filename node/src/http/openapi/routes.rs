@@ -5,8 +5,8 @@ use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     ArrivalsView, AskRequest, AuthorView, BalancesView, ContactsView, CreditsView, EarningsView,
     EntriesView, EntryView, ForksView, GenesisView, InviteRequest, InviteView, JobView,
-    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, StateView,
-    StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
+    LendingView, ModelsView, PauseRequest, PeersView, PingRequest, PingView, RunDetailView,
+    RunsView, StateView, StatementView, StatusView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::http::{chat, completions, models, native, responses, tokenize};
 use serde_json::{Value, json};
@@ -144,6 +144,18 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Content::Text("text/javascript"),
         ..read("/assets/{path}", "asset", "A file of the dashboard", any)
     },
+    read(
+        "/api/v1/jobs",
+        "jobs",
+        "The newest jobs of this node",
+        Schemas::of::<RunsView>,
+    ),
+    read(
+        "/api/v1/jobs/{id}",
+        "run",
+        "One job with the times of its tokens",
+        Schemas::of::<RunDetailView>,
+    ),
     read(
         "/api/v1/peers",
         "peers",

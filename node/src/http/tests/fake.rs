@@ -4,8 +4,8 @@ use crate::api::quote::{QuoteRequest, QuoteView};
 use crate::api::{
     AskError, AskEvent, AskRequest, BalanceView, BooksView, ChainView, ContactsView, ErrorCode,
     InviteRequest, InviteView, LendingView, ModelView, PauseRequest, PausedView, PeerView,
-    PingRequest, PingView, Prompt, StatusView, SyncView, TokenizeRequest, TokenizeView,
-    TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
+    PingRequest, PingView, Prompt, RunDetailView, RunView, StatusView, SyncView, TokenizeRequest,
+    TokenizeView, TokenizerView, UnreachedView, WelcomeRequest, WelcomedView,
 };
 use crate::clock;
 use crate::http::chat::tests::events;
@@ -137,6 +137,15 @@ impl NodeApi for FakeNode {
             expires_ms: request.ttl_ms,
             line_ugft: request.line_ugft,
         })
+    }
+
+    async fn jobs(&self) -> Answer<Vec<RunView>> {
+        Ok(Vec::new())
+    }
+
+    async fn job(&self, id: &str) -> Answer<RunDetailView> {
+        let message = format!("no job {id:?}");
+        Err(AskError::new(ErrorCode::NotFound, message))
     }
 
     async fn unreached(&self) -> Answer<UnreachedView> {

@@ -6,7 +6,10 @@
 
 use super::Refusal;
 use super::order::{Accepted, accept};
+use crate::clock;
 use crate::context::ServedModel;
+use crate::core::job::JobShape;
+use crate::core::runs::{Phase, Role, RunStart};
 use crate::core::stage::{
     FrameError, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup,
 };
@@ -24,7 +27,7 @@ use std::time::Duration;
 use talkoot_ledger::kinds::Frontier;
 use talkoot_protocol::control::{ControlMessage, FailCode, Open};
 use talkoot_protocol::frame::Frame;
-use talkoot_protocol::{JobId, Wallet};
+use talkoot_protocol::{Ack, Attestation, JobId, ModelCard, Signed, Wallet};
 use tokio::task::JoinHandle;
 
 /// How long the last words may take.
@@ -142,6 +145,7 @@ impl StageRun {
         let next = streams.dial_next().await?;
         let tokens = streams.dial_submitter(submitter).await?;
         let job = shape.job;
+        let noted = noted(host, &shape, &served.card, &open.request_id);
         let setup = StageSetup {
             shape,
             index,
@@ -153,11 +157,10 @@ impl StageRun {
             stop_ids: open.stop_ids,
             is_reserved: deadline_ms.is_some(),
         };
-        let expires_at = deadline_ms.map(|deadline_ms| {
-            let left_ms = deadline_ms.saturating_sub(crate::clock::now_ms());
-            // Days are enough for any job, and no timer overflows.
-            crate::clock::timer() + Duration::from_millis(left_ms.min(EXPIRY_MS_MAX))
-        });
+        let expires_at = deadline_ms.map(expiry_of);
+        if submitter != host.wallet() {
+            host.runs.begin(noted);
+        }
         Ok(Self {
             core: StageCore::new(setup, host.now_us()),
             host: Arc::clone(host),
@@ -186,12 +189,20 @@ impl StageRun {
     /// Runs the job to its end.
     pub(super) async fn drive(mut self, reader: &mut ControlReader, mut control: Outbox) {
         let mut last_words = None;
+        let mut failure = None;
         tracing::debug!("a job begins");
         loop {
             while let Some(action) = self.core.poll_action() {
                 match action {
-                    StageAction::Close => return self.farewell(control, last_words).await,
-                    StageAction::Control(message) => control.push(control_bytes(&message)),
+                    StageAction::Close => {
+                        let phase = failure.map_or(Phase::Done, Phase::Failed);
+                        self.host.runs.end(self.job, Role::Worker, phase);
+                        return self.farewell(control, last_words).await;
+                    }
+                    StageAction::Control(message) => {
+                        failure = is_failure(&message).or(failure);
+                        control.push(control_bytes(&message));
+                    }
                     StageAction::Post(settlement) if settlement.is_final => {
                         last_words = Some(settlement);
                     }
@@ -215,11 +226,25 @@ impl StageRun {
             },
             StageAction::ToNext(frame) => push(&mut self.next, &frame),
             StageAction::ToSubmitter(frame) => push(&mut self.tokens, &frame),
-            StageAction::Hold(pair) => self.host.ledger.hold_ack(pair.0, pair.1),
+            StageAction::Hold(pair) => {
+                self.note(&pair.0, &pair.1);
+                self.host.ledger.hold_ack(pair.0, pair.1);
+            }
             StageAction::Post(settlement) => self.post_interim(*settlement),
             StageAction::Mark(source, reason) => self.mark(source, &reason),
             StageAction::Control(_) | StageAction::Close => {}
         }
+    }
+
+    /// Notes how far the job is for the owner; jobs of our own are noted where
+    /// they are asked.
+    fn note(&self, attestation: &Signed<Attestation>, ack: &Signed<Ack>) {
+        let (made, acked) = (attestation.claimed(), ack.claimed());
+        let now_us = self.host.now_us();
+        let runs = &self.host.runs;
+        runs.made(self.job, made.completion_done, now_us);
+        let (prompt_done, completion) = (acked.prompt_done, acked.completion_done);
+        runs.acked(self.job, Role::Worker, prompt_done, completion);
     }
 
     /// Posts on the way; one that is still under way makes another needless.
@@ -317,6 +342,39 @@ impl StageRun {
         if said.is_err() || settled.is_err() {
             tracing::debug!(job = %job.short(), "the end of a job was cut short");
         }
+    }
+}
+
+/// When a `Reserve` is over, on the runtime's clock.
+fn expiry_of(deadline_ms: u64) -> tokio::time::Instant {
+    let left_ms = deadline_ms.saturating_sub(clock::now_ms());
+    // Days are enough for any job, and no timer overflows.
+    clock::timer() + Duration::from_millis(left_ms.min(EXPIRY_MS_MAX))
+}
+
+/// What the owner is told of a job that begins here.
+fn noted(host: &Host, shape: &JobShape, card: &ModelCard, request_id: &str) -> RunStart {
+    let price = host.genesis.policy.price_ugft_per_token(card);
+    RunStart {
+        job: shape.job,
+        request_id: request_id.to_owned(),
+        role: Role::Worker,
+        model: card.id().to_string(),
+        model_name: card.name.clone(),
+        stages: shape.stages.clone(),
+        prompt_tokens: shape.prompt_tokens,
+        completion_tokens_max: shape.completion_tokens_max,
+        price_ugft_per_token: price.unwrap_or(0),
+        started_ms: clock::now_ms(),
+        started_us: host.now_us(),
+    }
+}
+
+/// Why a job fails, where a message says that.
+fn is_failure(message: &ControlMessage) -> Option<String> {
+    match message {
+        ControlMessage::Fail { reason, .. } => Some(reason.clone()),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{AskError, JobObserver, JobReport, JobRequest, Link, TokenEvent, errors, open_message};
 use crate::core::job::JobShape;
+use crate::core::runs::Role;
 use crate::core::submission::{
     Ended, ReceivedToken, SubmissionAction, SubmissionCore, SubmissionEvent, SubmissionSetup,
 };
@@ -205,6 +206,10 @@ impl Running<'_> {
                 }
             }
             SubmissionAction::Ack { attestation, ack } => {
+                let claimed = ack.claimed();
+                let (prompt_done, completion) = (claimed.prompt_done, claimed.completion_done);
+                let (job, role) = (self.shape.job, Role::Asker);
+                self.host.runs.acked(job, role, prompt_done, completion);
                 if self.is_reserved {
                     let ledger = &self.host.ledger;
                     ledger.sent_ack((*attestation).clone(), (*ack).clone());

@@ -1,0 +1,110 @@
+//! The way of one token through the stages, drawn with plain characters: how
+//! long it waits and is computed in each, and what the wire takes.
+
+use crate::api::RunDetailView;
+use crate::commands::output;
+
+/// Characters of the whole way.
+const WIDTH: u64 = 48;
+
+/// One part of the way.
+struct Part {
+    name: String,
+    p50: u64,
+    p95: u64,
+    mark: char,
+}
+
+/// One line for each part, each where the one before ends: medians as bars, and
+/// both percentiles as numbers.
+pub(super) fn draw(view: &RunDetailView) -> String {
+    let parts = parts(view);
+    let total: u64 = parts.iter().map(|part| part.p50).sum();
+    if total == 0 {
+        return "no times: only the asker of a job sees them, from the second token on\n"
+            .to_owned();
+    }
+    let mut text = format!(
+        "a token's way, medians over {} tokens: {} in all (# computing, . waiting, ~ wire)\n\
+         {:<26}{:>10}{:>10}\n",
+        view.tokens.len().saturating_sub(1),
+        output::micros(total),
+        "",
+        "p50",
+        "p95"
+    );
+    let mut at = 0;
+    for part in parts {
+        let (from, to) = (at * WIDTH / total, (at + part.p50) * WIDTH / total);
+        at += part.p50;
+        let indent = " ".repeat(usize::try_from(from).unwrap_or(0));
+        let length = usize::try_from(to.saturating_sub(from)).unwrap_or(0);
+        let bar: String = std::iter::repeat_n(part.mark, length.max(1)).collect();
+        text.push_str(&format!(
+            "{:<26}{:>10}{:>10}  {indent}{bar}\n",
+            part.name,
+            output::micros(part.p50),
+            output::micros(part.p95)
+        ));
+    }
+    text
+}
+
+fn parts(view: &RunDetailView) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for hop in &view.hops {
+        let place = view.run.stages.get(hop.stage).map_or_else(
+            || format!("stage {}", hop.stage + 1),
+            |stage| {
+                let (peer, layers) = (output::short(&stage.peer), output::layers(stage.layers));
+                format!("{} {peer} {layers}", hop.stage + 1)
+            },
+        );
+        parts.push(Part {
+            name: format!("{place} waits"),
+            p50: hop.wait_us.p50,
+            p95: hop.wait_us.p95,
+            mark: '.',
+        });
+        parts.push(Part {
+            name: format!("{place} computes"),
+            p50: hop.compute_us.p50,
+            p95: hop.compute_us.p95,
+            mark: '#',
+        });
+    }
+    parts.push(Part {
+        name: "the wire, all hops".to_owned(),
+        p50: view.wire_us.p50,
+        p95: view.wire_us.p95,
+        mark: '~',
+    });
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::jobs::tests::job;
+
+    #[test]
+    fn bars_follow_each_other_and_are_as_long_as_their_share() {
+        let text = draw(&job());
+        let bar = |line: &str| line.chars().skip(48).collect::<String>();
+        let bars: Vec<String> = text.lines().skip(2).map(bar).collect();
+        let count = |bar: &str, mark: char| bar.chars().filter(|c| *c == mark).count();
+        // 100 + 400 + 100 + 300 + 100: two fifths of the way are the first's work.
+        let hashes: Vec<usize> = bars.iter().map(|bar| count(bar, '#')).collect();
+        assert_eq!(hashes, [0, 20, 0, 15, 0], "{text}");
+        assert!(bars[4].trim_start().starts_with('~'), "{text}");
+        assert!(bars[3].find('#') > bars[1].find('#'), "{text}");
+    }
+
+    #[test]
+    fn without_times_it_says_why() {
+        let mut view = job();
+        view.hops.clear();
+        view.wire_us = crate::api::SpreadView::default();
+        assert!(draw(&view).starts_with("no times"));
+    }
+}
