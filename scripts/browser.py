@@ -38,7 +38,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NODE_MAJOR_MIN = 20
 PICTURE_BYTES_MAX = 150_000
 CHECKS = {
-    "unit": ["unit/blake3.test.mjs", "unit/text.test.mjs"],
+    "unit": ["unit/blake3.test.mjs", "unit/text.test.mjs", "unit/views.test.mjs"],
     "live": ["live.test.mjs"],
     "ledger": ["ledger.test.mjs"],
     "chat": ["chat.test.mjs"],
@@ -112,7 +112,7 @@ class Network:
         self.homes = [pathlib.Path(home) for home in re.findall(r"TALKOOT_HOME=(\S+)\s+#", done.stderr)]
         files = [json.loads((home / "state" / "api.json").read_text()) for home in self.homes]
         self.pids = [file["pid"] for file in files]
-        self.asker = files[0]["url"]
+        self.asker, self.worker = files[0]["url"], files[1]["url"]
         assert len(files) == 5, done.stderr
 
     def stop(self):
@@ -134,9 +134,10 @@ def squeeze(place):
         say(f"{picture}: {size} bytes{note}")
 
 
-def run(names, url, screenshots):
+def run(names, url, screenshots, worker=""):
     """The checks, one after another: frame times want the machine for themselves."""
     environment = os.environ | {"TALKOOT_URL": url, "TALKOOT_CHROMIUM": chromium()}
+    environment["TALKOOT_WORKER_URL"] = worker
     if screenshots:
         screenshots.mkdir(parents=True, exist_ok=True)
         environment["TALKOOT_SCREENSHOTS"] = str(screenshots.resolve())
@@ -179,7 +180,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="talkoot-browser-") as directory:
         network = Network(program, directory)
         try:
-            passed = run(names, network.asker, args.screenshots)
+            passed = run(names, network.asker, args.screenshots, network.worker)
         finally:
             network.stop()
     sys.exit(0 if passed else 1)

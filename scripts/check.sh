@@ -15,6 +15,8 @@ Runs, and stops at the first that fails:
   docs      cargo doc; a broken link is an error
   clients   real OpenAI clients against four workers, if PyPI and npm are reachable
             (TALKOOT_SKIP_CLIENTS=1: not)
+  browser   the dashboard in Chromium against four workers, if Chromium and npm are
+            there (TALKOOT_SKIP_BROWSER=1: not)
   packaging linters of the image, the containers, the unit and the scripts, if PyPI
             is reachable
   deny      licences, sources, advisories, if cargo-deny is installed
@@ -57,6 +59,7 @@ step doctests cargo test --workspace --locked --doc
 step docs env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 # The program that the tests of processes were built with.
 step clients python3 scripts/clients.py --program "${CARGO_TARGET_DIR:-target}/debug/talkoot-under-test"
+step browser python3 scripts/browser.py --program "${CARGO_TARGET_DIR:-target}/debug/talkoot-under-test"
 step packaging scripts/packaging.sh
 if cargo deny --version >/dev/null 2>&1; then
     step deny cargo deny check

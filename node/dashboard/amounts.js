@@ -24,8 +24,8 @@ export function gft(amount) {
 /** The same with a sign in front of what is above zero. @param {Amount} amount */
 export const signedGft = (amount) => (big(amount) > 0n ? `+${gft(amount)}` : gft(amount));
 
-/** @param {(Amount | null | undefined)[]} amounts */
-export const sum = (amounts) => amounts.reduce((total, one) => total + big(one), 0n);
+/** @param {(Amount | null | undefined)[]} amounts @returns {bigint} */
+export const sum = (amounts) => amounts.map(big).reduce((total, one) => total + one, 0n);
 
 /**
  * A part of a whole, 0 to 1, for drawing.

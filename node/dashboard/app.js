@@ -17,6 +17,7 @@ import * as chat from "./view_chat.js";
  * @property {(path: string[], query: URLSearchParams) => any} render
  * @property {(path: string[], query: URLSearchParams) => void} [enter] at each new address
  * @property {() => void} [leave]
+ * @property {string} [focus] the id of what takes the focus when it is entered
  */
 
 /** @type {[string, View][]} */
@@ -30,13 +31,26 @@ let current = now;
 /** @type {string[]} */
 let path = [];
 let query = new URLSearchParams();
+/** The id of what takes the focus as soon as it is there. */
+let focusNext = "";
+
+/** A part of an address as text; as it is where it is no proper code. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 function readAddress() {
   const [address, asked] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, ...rest] = address.split("/").map(decodeURIComponent);
+  const [name, ...rest] = address.split("/").map(decoded);
+  /** @type {View} */
   const next = views.find(([id]) => id === name)?.[1] ?? now;
   const isOther = next !== current;
   if (isOther) current.leave?.();
+  if (isOther && focusNext !== "search") focusNext = next.focus ?? "";
   current = next;
   path = rest;
   query = new URLSearchParams(asked ?? "");
@@ -71,6 +85,11 @@ function draw() {
   const view = element("view");
   view.className = views.find(([, one]) => one === current)?.[0] ?? "";
   patch(view, [h("div", { key: view.className, class: "page" }, current.render(path, query))]);
+  const wanted = focusNext && document.getElementById(focusNext);
+  if (wanted) {
+    focusNext = "";
+    wanted.focus({ preventScroll: true });
+  }
 }
 
 function theme() {
@@ -115,7 +134,8 @@ function key(event) {
   else if (event.key === "/") {
     event.preventDefault();
     if (current !== ledger) location.hash = "#/ledger";
-    requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById("search")?.focus()));
+    focusNext = "search";
+    changed();
   }
 }
 
@@ -123,6 +143,11 @@ drawTheme();
 element("theme").addEventListener("click", nextTheme);
 element("help-open").addEventListener("click", openHelp);
 document.addEventListener("keydown", key);
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  // The address is the view's; this only moves the focus.
+  event.preventDefault();
+  element("view").focus();
+});
 window.addEventListener("hashchange", readAddress);
 listen(draw);
 setInterval(changed, 1000);

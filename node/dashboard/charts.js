@@ -26,6 +26,8 @@ const SPEED_TOKENS = 16;
 export function rows(run) {
   /** @type {Row[]} */
   const found = [];
+  const isFine = Boolean(run.hops?.length);
+  if (!isFine && !run.stages.some((/** @type {any} */ stage) => stage.compute_us_per_token > 0)) return found;
   run.stages.forEach((/** @type {any} */ stage, /** @type {number} */ at) => {
     const name = `${at + 1} · ${short(stage.peer)} ${layers(stage.layers)}`;
     const hop = run.hops?.find((/** @type {any} */ one) => one.stage === at);
@@ -38,9 +40,12 @@ export function rows(run) {
       found.push({ name, kind: "compute", p50: compute, p95: compute });
     }
   });
-  if (run.wire_us) found.push({ name: "wire, all hops", kind: "wire", ...run.wire_us });
+  if (isFine && run.wire_us) found.push({ name: "wire, all hops", kind: "wire", ...run.wire_us });
   return found;
 }
+
+/** A wide picture, in a frame that scrolls where there is too little room. @param {string} label @param {any} picture */
+const framed = (label, picture) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, picture);
 
 /** @param {Row[]} all */
 export function waterfall(all) {
@@ -70,13 +75,13 @@ export function waterfall(all) {
       h("text", { class: "name", x: 0, y }, name),
       h("text", { x: WIDTH, y, "text-anchor": "end" }, own.map((row) => span(row.p50)).join(" + ")));
   });
-  return h("svg", {
+  return framed("A token's way", h("svg", {
     class: "waterfall", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
     "aria-label": `Where the ${span(total)} of a token go, hop by hop; the table says the same`,
   },
     names, bars,
     h("text", { x: NAME, y: height - 4 }, "0"),
-    h("text", { x: NAME + room, y: height - 4, "text-anchor": "end" }, span(longest)));
+    h("text", { x: NAME + room, y: height - 4, "text-anchor": "end" }, span(longest))));
 }
 
 /** Speed at each token, over the ones before it. @param {any[]} tokens */
@@ -122,7 +127,7 @@ export function tokenStrip(tokens) {
   const rates = speeds(tokens);
   const fastest = Math.max(1, ...rates);
   const line = rates.map((rate, at) => `${((at + 0.5) * width).toFixed(2)},${(base - (rate / fastest) * (base - top) * 0.92).toFixed(1)}`).join(" ");
-  return h("svg", { class: "perToken", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
+  return framed("Token by token", h("svg", { class: "perToken", viewBox: `0 0 ${WIDTH} ${height}`, role: "img",
     "aria-label": `${tokens.length} tokens: compute, wait and wire of each, and the speed over ${SPEED_TOKENS}` },
     ["compute", "wait", "wire"].map((name, kind) => h("path", { key: name, class: name, d: paths[kind] })),
     h("line", { x1: 0, x2: WIDTH, y1: base, y2: base }),
@@ -130,11 +135,11 @@ export function tokenStrip(tokens) {
     h("text", { x: 0, y: 10 }, `${span(cut)} a token`),
     h("text", { x: WIDTH, y: 10, "text-anchor": "end" }, `line: speed, at most ${fastest.toFixed(0)} tokens/s`),
     h("text", { x: 0, y: height - 3 }, `first of the newest ${tokens.length}`),
-    h("text", { x: WIDTH, y: height - 3, "text-anchor": "end" }, "last"));
+    h("text", { x: WIDTH, y: height - 3, "text-anchor": "end" }, "last")));
 }
 
 export const legend = () => h("p", { class: "legend" },
-  h("span", null, h("i", { class: "wait" }), "wait in a stage's queue"),
+  h("span", null, h("i", { class: "wait" }), "wait in a stage: queue, serialisation"),
   h("span", null, h("i", { class: "compute" }), "compute"),
   h("span", null, h("i", { class: "wire" }), "wire between stages"),
   h("span", null, "thick: p50, thin: p95"));

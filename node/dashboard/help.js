@@ -19,7 +19,7 @@ const WORDS = [
   ["pending", "earned and not yet confirmed; it cannot be spent"],
   ["inert", "held by all, without effect, with a reason"],
   ["fork", "two entries of one author at one number; both are shown"],
-  ["wait, compute, wire", "time in a stage's queue, in its arithmetic, and between stages"],
+  ["wait, compute, wire", "time in a stage before and after its arithmetic, in it, and between stages"],
   ["p50, p95", "half, and 95 of 100, took no longer"],
 ];
 

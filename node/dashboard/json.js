@@ -8,17 +8,25 @@ const INTEGER = /^-?\d+$/;
 /** Marks an integer that travels as a string; random, so that no text has it. */
 const MARK = `integer-${Math.random().toString(36).slice(2)}:`;
 
+/** @typedef {(key: string, value: any, context?: {source: string}) => any} Reviver */
+
 const hasSource = (() => {
   let seen = false;
-  JSON.parse("1", (_key, value, context) => {
+  /** @type {Reviver} */
+  const look = (_key, value, context) => {
     seen = context !== undefined && context.source === "1";
     return value;
-  });
+  };
+  JSON.parse("1", look);
   return seen;
 })();
 
 /** @param {string} digits */
 const isUnsafe = (digits) => INTEGER.test(digits) && !Number.isSafeInteger(Number(digits));
+
+/** @type {Reviver} */
+const revive = (_key, value, context) =>
+  typeof value === "number" && context && isUnsafe(context.source) ? BigInt(context.source) : value;
 
 /**
  * Parses without the engine's help: long integers are set in quotes first.
@@ -39,8 +47,7 @@ export function parseByHand(text) {
 export function parse(text) {
   if (!LONG_INTEGER.test(text)) return JSON.parse(text);
   if (!hasSource) return parseByHand(text);
-  return JSON.parse(text, (_key, value, context) =>
-    typeof value === "number" && isUnsafe(context.source) ? BigInt(context.source) : value);
+  return JSON.parse(text, revive);
 }
 
 /**

@@ -68,6 +68,9 @@ export const facts = (entry) => h("dl", { class: "facts" }, [
   ["link", h("span", { class: "hex" }, entry.link)],
 ].map((fact) => fact && [h("dt", { key: `${fact[0]}` }, fact[0]), h("dd", { key: `${fact[0]}` }, fact[1])]));
 
+/** JSON on lines, pairs of numbers on one. @param {any} fields */
+const fieldsText = (fields) => print(fields, 2).replace(/\[\s+(-?\d+),\s+(-?\d+)\s+\]/g, "[$1, $2]");
+
 /** @param {any} entry */
 function bytesTable(entry) {
   let bytes;
@@ -80,20 +83,20 @@ function bytesTable(entry) {
   }
   return table("Signed bytes by part", ["#offset", "part", "bytes"], cut.map(({ name, offset, bytes: part }) => ({
     key: offset,
-    cells: [offset, name, part.length <= SHOWN_BYTES ? h("span", { class: "hex" }, toHex(part)) : h("details", null,
+    cells: [offset, h("span", { class: "num" }, name), part.length <= SHOWN_BYTES ? h("span", { class: "hex" }, toHex(part)) : h("details", null,
       h("summary", { class: "hex" }, `${toHex(part.subarray(0, 32))}… ${part.length} bytes`), h("span", { class: "hex" }, toHex(part)))],
   })));
 }
 
 /** @param {string} id */
 export function entryPage(id) {
-  const { value: entry, failure } = resource(`/api/v1/ledger/entries/${id}`);
+  const { value: entry, failure } = resource(`/api/v1/ledger/entries/${encodeURIComponent(id ?? "none")}`);
   if (!entry) return failure ? trouble(failure.message) : empty("Asking the node …");
   return [
     h("header", { class: "lead", key: "lead" }, h("p", { class: "crumb" }, `${entry.kind}, number ${entry.seq} of `, idLink("wallet", entry.author)), h("h1", null, `${inGft(entry.summary)}.`)),
     section("Entry", h("a", { href: `#/ledger?author=${entry.author}` }, "all of this author"), facts(entry)),
     checked(entry),
-    section("Says", null, h("pre", { tabindex: "0", "aria-label": "Fields of the payload" }, print(entry.fields, 2))),
+    section("Says", null, h("pre", { tabindex: "0", "aria-label": "Fields of the payload" }, fieldsText(entry.fields))),
     section("Signed bytes", `${(entry.bytes ?? "").length / 2} bytes; integers are little-endian, a length counts what follows`, bytesTable(entry)),
   ];
 }

@@ -84,7 +84,7 @@ const agreement = (job) => [
 
 /** @param {string} id */
 export function jobPage(id) {
-  const { value: job, failure } = resource(`/api/v1/ledger/jobs/${id}`);
+  const { value: job, failure } = resource(`/api/v1/ledger/jobs/${encodeURIComponent(id ?? "none")}`);
   if (!job) return failure ? trouble(failure.status === 404 ? `${failure.message} A free job has no entry.` : failure.message) : empty("Asking the node …");
   return [
     h("header", { class: "lead", key: "lead" }, h("p", { class: "crumb" }, `job, ${job.state}`), h("h1", null, sentence(job))),

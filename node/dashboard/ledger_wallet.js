@@ -42,7 +42,7 @@ const accountFigures = (account) => h("dl", { class: "figures" },
 
 /** @param {string} id */
 export function walletPage(id) {
-  const { value: author, failure } = resource(`/api/v1/ledger/authors/${id}`);
+  const { value: author, failure } = resource(`/api/v1/ledger/authors/${encodeURIComponent(id ?? "none")}`);
   if (!author) return failure ? trouble(failure.message) : empty("Asking the node …");
   const isForked = author.forked_at !== null && author.forked_at !== undefined;
   return [

@@ -11,12 +11,20 @@ const RETRY_MAX_MS = 8000;
 /** Entries shown before the first one arrives. */
 const FIRST_ENTRIES = 50;
 
+/** A page that nobody has seen for so long gives its connection back: a browser
+ * has six for each address, however many tabs. */
+const HIDDEN_MS = 30_000;
+
 /** @type {EventSource | null} */
 let source = null;
 let cursor = "";
 let retryMs = RETRY_MIN_MS;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let hiddenTimer;
+/** How to go on when the page is seen again. @type {(() => void) | null} */
+let wake = null;
 /** The next arrival to ask a node without events for. @type {number | null} */
 let nextArrival = null;
 
@@ -26,8 +34,9 @@ function later(step, ms) {
   timer = setTimeout(step, ms);
 }
 
-function retry() {
-  setConnection("lost");
+/** @param {unknown} error */
+function retry(error) {
+  setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
   later(begin, retryMs);
   retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
 }
@@ -74,7 +83,8 @@ async function resume() {
   try {
     setStatus(await get("/api/v1/status"));
     follow();
-  } catch {
+  } catch (error) {
+    setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
     later(resume, retryMs);
     retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
   }
@@ -92,8 +102,8 @@ async function poll() {
     retryMs = RETRY_MIN_MS;
     setConnection("polling");
     later(poll, POLL_MS);
-  } catch {
-    setConnection("lost");
+  } catch (error) {
+    setConnection("lost", error instanceof Refusal && error.status ? error.message : "");
     later(poll, retryMs);
     retryMs = Math.min(RETRY_MAX_MS, retryMs * 2);
   }
@@ -104,6 +114,24 @@ async function firstEntries() {
   const page = await get(`/api/v1/ledger/entries?count=${FIRST_ENTRIES}`);
   if (state.entries.length === 0) addEntries(page.entries, page.chain);
 }
+
+function sleep() {
+  const isFollowing = source !== null;
+  source?.close();
+  source = null;
+  clearTimeout(timer);
+  wake = isFollowing ? resume : state.connection === "polling" ? poll : begin;
+}
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiddenTimer);
+  if (document.visibilityState === "hidden") hiddenTimer = setTimeout(sleep, HIDDEN_MS);
+  else if (wake) {
+    const step = wake;
+    wake = null;
+    step();
+  }
+});
 
 /** Reads the whole state, then follows the events. */
 export async function begin() {
@@ -117,6 +145,6 @@ export async function begin() {
     if (error instanceof Refusal && error.status === 404) {
       await firstEntries().catch(() => {});
       poll();
-    } else retry();
+    } else retry(error);
   }
 }

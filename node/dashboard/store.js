@@ -16,6 +16,7 @@ const JOBS_MAX = 256;
  * @property {any[]} entries EntryView, in the order in which they came
  * @property {number} entriesVersion counts changes of `entries`
  * @property {any} chain ChainView, or null
+ * @property {string} trouble why there is no answer, in the node's words or ours
  * @property {number} clockOffsetMs the node's clock less ours
  */
 
@@ -29,6 +30,7 @@ export const state = {
   entries: [],
   entriesVersion: 0,
   chain: null,
+  trouble: "",
   clockOffsetMs: 0,
 };
 
@@ -103,9 +105,10 @@ export function setAll(full) {
   changed();
 }
 
-/** @param {State["connection"]} connection */
-export function setConnection(connection) {
-  if (state.connection === connection) return;
+/** @param {State["connection"]} connection @param {string} [trouble] why, where it is lost */
+export function setConnection(connection, trouble = "") {
+  if (state.connection === connection && state.trouble === trouble) return;
   state.connection = connection;
+  state.trouble = trouble;
   changed();
 }

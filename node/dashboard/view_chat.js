@@ -8,7 +8,7 @@ import { h } from "./dom.js";
 import { parse, print } from "./json.js";
 import { changed, state } from "./store.js";
 import { layers, plural, routes, short } from "./text.js";
-import { command, empty, idLink, trouble } from "./widgets.js";
+import { command, empty, idLink, trouble, waiting } from "./widgets.js";
 
 export const title = "Chat";
 
@@ -40,9 +40,23 @@ let quotedFor = "";
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let quoteTimer;
 
+let isLeaving = false;
+for (const sign of ["beforeunload", "pagehide"]) {
+  window.addEventListener(sign, () => {
+    isLeaving = true;
+  });
+}
+
+/** @returns {Turn[]} */
 function restore() {
   try {
-    return parse(sessionStorage.getItem(KEPT) ?? "[]");
+    /** @type {Turn[]} */
+    const kept = parse(sessionStorage.getItem(KEPT) ?? "[]");
+    const last = kept.at(-1);
+    if (last?.role === "assistant" && !last.failure && !last.receipt?.finish) {
+      last.failure = { message: "The page was left before the answer ended. What was acknowledged until then stays paid.", isStop: true };
+    }
+    return kept;
   } catch {
     return [];
   }
@@ -58,9 +72,13 @@ function keep() {
 const models = () => state.status?.models ?? [];
 const chosen = () => models().find((one) => one.name === model) ?? models().find((one) => routes(one.coverage) > 0) ?? models()[0];
 
-/** @param {string} next what is about to be said */
-const messages = (next) => [...turns.filter((turn) => !turn.failure || turn.content).map(({ role, content }) => ({ role, content })),
-  ...(next ? [{ role: "user", content: next }] : [])];
+/** @param {string} next what is about to be said @returns {{role: string, content: string}[]} */
+const messages = (next) => {
+  // A question without any answer is not part of the conversation.
+  const isVoid = (/** @type {number} */ at) => Boolean(turns[at]?.failure && !turns[at].content);
+  const said = turns.filter((_, at) => !isVoid(at) && !isVoid(at + 1));
+  return [...said.map(({ role, content }) => ({ role, content })), { role: "user", content: next }];
+};
 
 /** Asks what the draft would cost, a moment after the last key. */
 function wantQuote() {
@@ -96,7 +114,7 @@ function explain(error) {
   if (error instanceof DOMException && error.name === "AbortError") {
     return { message: "Stopped. What was acknowledged until then stays paid.", isStop: true };
   }
-  const refusal = error instanceof Refusal ? error : new Refusal(0, "", String(error));
+  const refusal = error instanceof Refusal ? error : new Refusal(0, "unreachable", "the connection to the node ended in the middle of the answer");
   /** @type {Record<string, string>} */
   const cures = { insufficient_credits: "talkoot credits", no_route: "talkoot peers", not_signing: "talkoot status", unreachable: "talkoot up" };
   return { message: refusal.message, cure: cures[refusal.code] };
@@ -114,6 +132,7 @@ async function ask() {
   quote = null;
   running = new AbortController();
   let first = 0;
+  keep();
   changed();
   try {
     turn.receipt = await answer({ model: picked.name, messages: asked, maxTokens: maxTokens || null, temperature }, running.signal, (delta, receipt) => {
@@ -126,6 +145,8 @@ async function ask() {
       changed();
     });
   } catch (error) {
+    // Leaving the page ends the stream too; what is kept then is told at the return.
+    if (isLeaving) return;
     turn.failure = explain(error);
   }
   running = null;
@@ -215,12 +236,10 @@ function composer() {
           : h("button", { key: "ask", type: "submit", class: "primary", disabled: !draft.trim() || !picked }, "ask"))));
 }
 
-export const enter = () => {
-  requestAnimationFrame(() => document.getElementById("say")?.focus({ preventScroll: true }));
-};
+export const focus = "say";
 
 export function render() {
-  if (!state.status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!state.status) return waiting(state);
   const picked = chosen();
   const isNearEnd = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 120;
   if (running && isNearEnd) requestAnimationFrame(() => window.scrollTo(0, document.documentElement.scrollHeight));

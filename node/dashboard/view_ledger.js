@@ -55,7 +55,7 @@ function shownLines(page, id) {
   if (page === "balances") return balancesResource().value?.balances ?? [];
   if (page === "forks") return resource("/api/v1/ledger/forks").value?.forks ?? [];
   const paths = { entry: "entries", job: "jobs", wallet: "authors" };
-  const { value } = resource(`/api/v1/ledger/${/** @type {any} */ (paths)[page]}/${id}`);
+  const { value } = resource(`/api/v1/ledger/${/** @type {any} */ (paths)[page]}/${encodeURIComponent(id ?? "none")}`);
   return value ? [value] : [];
 }
 

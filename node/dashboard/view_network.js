@@ -5,9 +5,12 @@ import { h, once } from "./dom.js";
 import { Graph, NODES_MAX } from "./graph.js";
 import { state } from "./store.js";
 import { bytes, layers, plural, short, span } from "./text.js";
-import { empty, idLink, section, table, trouble, command } from "./widgets.js";
+import { empty, idLink, section, table, command, waiting } from "./widgets.js";
 
 export const title = "Network";
+
+/** Clocks may differ so much before it is shown as wrong. */
+const CLOCK_MS_MAX = 5000;
 
 /** @type {Graph | null} */
 let graph = null;
@@ -56,8 +59,15 @@ function picture(status, peers) {
 /** @param {any} peer */
 const speedOf = (peer) => Math.max(0, ...peer.serving.map((/** @type {any} */ served) => served.layers_per_second));
 
+/** By how much a peer's clock is ahead of ours. @param {any} peer */
+function clockOf({ clock_offset_ms: offset }) {
+  if (offset === null || offset === undefined) return "–";
+  const text = `${offset > 0 ? "+" : offset < 0 ? "−" : ""}${Math.abs(offset)} ms`;
+  return Math.abs(offset) > CLOCK_MS_MAX ? h("span", { class: "bad" }, text) : text;
+}
+
 const peersTable = once((/** @type {any[]} */ peers) => table("Peers",
-  ["peer", "serves", "#layers/s", "#round trip", "path", "version", "address", "#marks"],
+  ["peer", "serves", "#layers/s", "#round trip", "path", "version", "#clock", "address", "#marks"],
   peers.map((peer) => ({
     key: peer.peer_id,
     class: peer.marks > 0 ? "bad" : "",
@@ -66,8 +76,9 @@ const peersTable = once((/** @type {any[]} */ peers) => table("Peers",
       peer.serving.map(servedText).join(", ") || h("span", { class: "muted" }, "nothing"),
       speedOf(peer) || "–",
       span(peer.rtt_us),
-      `${peer.is_relayed ? "relayed" : "direct"}${peer.direction ? `, ${peer.direction}` : ""}`,
+      `${peer.is_relayed ? "relayed" : "direct"}${peer.direction ? `, ${peer.direction}` : ""}${peer.is_member === false ? ", not named yet" : ""}`,
       peer.software ?? "–",
+      clockOf(peer),
       h("code", { class: "long" }, peer.address),
       peer.marks ? h("span", { class: "bad", title: peer.last_mark }, `${peer.marks}: ${peer.last_mark}`) : "0",
     ],
@@ -93,6 +104,6 @@ const body = once((/** @type {any} */ status, /** @type {any[]} */ peers) => [
 ]);
 
 export function render() {
-  if (!state.status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!state.status) return waiting(state);
   return body(state.status, state.peers);
 }

@@ -1,11 +1,11 @@
 // "Now": one sentence about the node, its money, its jobs, and what to do.
 
 import { get } from "./api.js";
-import { gft, inGft, ratio, sum } from "./amounts.js";
+import { big, gft, inGft, ratio, sum } from "./amounts.js";
 import { h } from "./dom.js";
 import { changed, now, state } from "./store.js";
 import { age, clock, gaps, layers, plural, routes, speed } from "./text.js";
-import { amount, bar, command, empty, figure, idLink, reserveBar, section, sparkline, table, trouble, twin } from "./widgets.js";
+import { amount, bar, command, empty, figure, idLink, reserveBar, section, sparkline, table, twin, waiting } from "./widgets.js";
 
 export const title = "Now";
 
@@ -38,6 +38,7 @@ async function askEarnings() {
 export function sentence(status) {
   const serving = status.serving.map((/** @type {any} */ one) => `layers ${layers(one.layers)} of ${one.name}`);
   const first = status.paused ? "Paused" : serving.length ? `Serving ${serving.join(", ")}` : "Serving nothing, asking only";
+  /** @type {[string, number][]} */
   const complete = status.models.map((/** @type {any} */ model) => [model.name, routes(model.coverage)]);
   const best = complete.filter(([, count]) => count > 0);
   const route = best.length === 1 && complete.length === 1
@@ -56,10 +57,13 @@ export function warnings(status, peers) {
   const found = [];
   if (status.paused) {
     const until = status.paused.until_ms ? `, for another ${age(status.paused.until_ms - now())}` : "";
-    found.push({ text: `Paused: ${status.paused.reason}${until}.`, cure: "talkoot resume" });
+    found.push({ text: `Paused: ${status.paused.reason}${until}.`, cure: status.paused.kind && status.paused.kind !== "by_hand" ? undefined : "talkoot resume" });
   }
   if (status.loading) {
     found.push({ text: `Loading ${status.loading.model}: ${status.loading.step}, ${status.loading.percent} %.`, tone: "note" });
+  }
+  if (status.twin_ms) {
+    found.push({ text: `Another node announced itself with this node's identity ${age(now() - status.twin_ms)} ago: stop one of the two.`, cure: "talkoot doctor" });
   }
   for (const reason of status.reasons) found.push({ text: reason });
   for (const model of status.models) {
@@ -79,7 +83,7 @@ export function warnings(status, peers) {
     found.push({ text: `${plural(marked.length, "peer has", "peers have")} marks; the newest: ${marked[0].last_mark}.`, cure: "talkoot peers" });
   }
   for (const other of status.neighbours ?? []) {
-    found.push({ text: `Another network is near: ${other.network} at ${other.address}.`, cure: "talkoot invite", tone: "note" });
+    found.push({ text: `Another network is near: ${other.network}. With a ticket from there:`, cure: "talkoot join TICKET", tone: "note" });
   }
   return found;
 }
@@ -121,6 +125,9 @@ export const frontier = (job) => bar(
     { part: ratio(Math.max(0, job.acked_tokens), job.completion_tokens_max), tone: "strong" },
   ]);
 
+/** What a job can cost at most, µGFT. @param {any} job */
+const mostOf = (job) => big(job.price_ugft_per_token) * big(job.prompt_tokens + job.completion_tokens_max);
+
 /** @param {any} job */
 function jobRow(job) {
   const isRunning = RUNNING.has(job.state);
@@ -131,7 +138,7 @@ function jobRow(job) {
     h("span", { class: "meter" }, h("span", { class: "muted" }, "tokens "),
       h("span", { class: "num" }, `${job.completion_tokens} / ${job.acked_tokens}`), frontier(job)),
     h("span", { class: "meter" }, h("span", { class: "muted" }, job.role === "asker" ? "burned " : "earned "),
-      amount(job.role === "asker" ? job.burned_ugft : job.earned_ugft), reserveBar(job.burned_ugft, job.held_ugft)),
+      amount(job.role === "asker" ? job.burned_ugft : job.earned_ugft), reserveBar(job.burned_ugft, mostOf(job))),
     h("span", { class: "num right" }, isRunning || job.tokens_per_second ? speed(job.tokens_per_second) : age(now() - job.started_ms)),
     job.error ? h("span", { class: "bad" }, job.error) : null);
 }
@@ -142,7 +149,7 @@ function jobs() {
   return section("Jobs", running.length ? plural(running.length, "running job") : null,
     running.length + rest.length
       ? h("ul", { class: "jobs" }, [...running, ...rest].map(jobRow))
-      : empty(state.hasJobs || state.connection !== "polling" ? "No job yet. " : "This node does not tell of its jobs. ",
+      : empty(state.hasJobs || state.connection === "starting" ? "No job yet. " : "This node does not tell of its jobs. ",
         h("a", { href: "#/chat" }, "Ask something"), "."));
 }
 
@@ -164,7 +171,7 @@ export const enter = () => {
 
 export function render() {
   const { status } = state;
-  if (!status) return state.connection === "lost" ? trouble("The node does not answer. Is it running?", "talkoot up") : empty("Asking the node …");
+  if (!status) return waiting(state);
   askEarnings();
   const found = warnings(status, state.peers);
   return [

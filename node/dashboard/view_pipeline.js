@@ -57,7 +57,7 @@ function figures(run) {
   return h("dl", { class: "figures" },
     figure("state", run.state, run.error),
     figure("speed", speed(run.tokens_per_second)),
-    figure("first token", span(run.time_to_first_token_us)),
+    figure("first token", run.time_to_first_token_us ? span(run.time_to_first_token_us) : "–"),
     figure("tokens", `${run.prompt_tokens} + ${run.completion_tokens}`, frontier(run)),
     figure(`${settled[0]}, GFT`, amount(settled[1]), h("a", { href: `#/ledger/job/${run.job}` }, "the bill")),
     figure("began", utc(run.started_ms).slice(11, 19), run.ended_ms ? `took ${span((run.ended_ms - run.started_ms) * 1000)}` : "runs"));
@@ -66,7 +66,7 @@ function figures(run) {
 /** @param {any} run */
 function hops(run) {
   const all = rows(run);
-  if (!all.length) return section("A token's way", null, empty("No stage has been measured yet."));
+  if (!all.length) return section("A token's way", null, empty(run.role === "worker" ? "Only the node that asked sees where the time goes." : "No stage has been measured yet."));
   const total = all.reduce((time, row) => time + row.p50, 0);
   return section("A token's way", `${plural(run.stages.length, "stage")}, ${span(total)} at p50`,
     waterfall(all), legend(),
@@ -78,7 +78,7 @@ function hops(run) {
 /** @param {any} run */
 function perToken(run) {
   const tokens = run.tokens ?? [];
-  if (!tokens.length) return section("Token by token", null, empty("Nothing is known of single tokens of this job."));
+  if (!tokens.length) return section("Token by token", null, empty(run.role === "worker" ? "Only the node that asked sees single tokens." : "No token has been measured yet."));
   return section("Token by token", plural(tokens.length, "token"), tokenStrip(tokens),
     twin(table("The newest tokens", ["#token", "#interval", "#compute", "#wait", "#wire"], tokens.slice(-64).map((/** @type {any} */ token, /** @type {number} */ at) => ({
       key: at, cells: [Math.max(0, tokens.length - 64) + at + 1, span(token.interval_us), ...partsOf(token).map(span)],
@@ -103,7 +103,7 @@ function chosenRun(id) {
 /** @param {string[]} path */
 export function render([asked]) {
   const id = asked ?? state.jobs[0]?.job;
-  if (!id) return [section("Jobs", null, empty(state.hasJobs || state.connection !== "polling" ? "No job has run here since the node started. " : "This node does not tell of its jobs. ",
+  if (!id) return [section("Jobs", null, empty(state.hasJobs || state.connection === "starting" ? "No job has run here since the node started. " : "This node does not tell of its jobs. ",
     h("a", { href: "#/chat" }, "Ask something"), " and watch it here."))];
   const run = chosenRun(id);
   const list = state.jobs.length ? h("ul", { class: "picker", "aria-label": "Jobs" }, state.jobs.map((job) => option(job, run?.job ?? id))) : empty("No other job is known.");

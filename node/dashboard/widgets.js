@@ -61,9 +61,9 @@ export const bar = (label, parts) => h("span", { class: "bar", role: "img", "ari
   parts.map(({ part, tone }) => h("span", { class: `fill ${tone}`, key: tone,
     style: { width: `${(100 * part).toFixed(2)}%` } })));
 
-/** The reserve of a job: what is burned of what was held. @param {any} burned @param {any} held */
-export const reserveBar = (burned, held) =>
-  bar(`burned ${gft(burned)} of ${gft(held)} GFT held`, [{ part: ratio(burned, held), tone: "strong" }]);
+/** The reserve of a job: what is burned of the most that it can cost. @param {any} burned @param {any} most */
+export const reserveBar = (burned, most) =>
+  bar(`burned ${gft(burned)} of at most ${gft(most)} GFT`, [{ part: ratio(burned, most), tone: "strong" }]);
 
 /**
  * A table. Cells of columns whose name begins with # are numbers.
@@ -92,6 +92,12 @@ export const empty = (...children) => h("p", { class: "empty" }, children);
 
 /** What went wrong, in words. @param {string} text @param {string} [cure] a command */
 export const trouble = (text, cure) => h("p", { class: "trouble", role: "alert" }, text, cure ? [" ", command(cure)] : null);
+
+/** What stands where the node has not said anything yet. @param {import("./store.js").State} state */
+export function waiting(state) {
+  if (state.connection !== "lost") return empty("Asking the node …");
+  return state.trouble ? trouble(state.trouble) : trouble("The node does not answer. Is it running?", "talkoot up");
+}
 
 /** A small line over time. @param {number[]} values @param {string} label */
 export function sparkline(values, label) {

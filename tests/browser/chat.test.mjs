@@ -109,6 +109,25 @@ describe("chat", () => {
     });
   }
 
+  test("a question that failed is not asked again with the next", async () => {
+    const asked = [];
+    const { page, done } = await open(browser, NODE, "chat", {
+      allowed: ["503"],
+      before: (shown) => shown.route("**/v1/chat/completions", (route) => {
+        asked.push(route.request().postDataJSON().messages);
+        if (asked.length > 1) return route.continue();
+        return route.fulfill({ status: 503, contentType: "application/json", body: '{"error":{"message":"all are busy","code":"busy"}}' });
+      }),
+    });
+    await say(page, "One");
+    await page.waitForSelector('.trouble:has-text("all are busy")');
+    await page.fill("#limit", "8");
+    await say(page, QUESTION);
+    await page.waitForSelector("[data-receipt=done] [data-job]");
+    assert.deepEqual(asked[1], [{ role: "user", content: QUESTION }]);
+    await done();
+  });
+
   const piece = (content) => ({ choices: [{ index: 0, delta: { content }, finish_reason: null }], usage: { prompt_tokens: 3, completion_tokens: 1 } });
   const stream = { "content-type": "text/event-stream", "x-talkoot-job": "ab".repeat(32) };
   test("a lost stage in the middle is an error, and what came stays", async () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask, launch, makeJob, NODE, open, overflow, PICTURES, until } from "./page.mjs";
+import { ask, launch, makeJob, NODE, open, overflow, PICTURES, until, WORKER } from "./page.mjs";
 
 /** What each view must show before it counts as drawn. */
 const VIEWS = {
@@ -42,6 +42,20 @@ describe("live", () => {
     const balance = (await page.locator(".figure", { hasText: "balance" }).locator("dd").first().textContent()).replaceAll("\u202f", "").replace("−", "-");
     assert.equal(balance.replace(".", "").replace(/^(-?)0+(?=\d)/, "$1"), String(status.balance.balance_ugft));
     await page.waitForSelector(".strip li");
+    await done();
+  });
+
+  test("a worker says what it serves, earns and works in", { skip: !WORKER }, async () => {
+    const { page, done } = await open(browser, WORKER, "now");
+    const status = await ask("/api/v1/status", undefined, WORKER);
+    const [{ layers, name }] = status.serving;
+    await page.waitForSelector(`h1:has-text("Serving layers ${layers.join("..")} of ${name}")`);
+    await page.waitForSelector('.job .what:has-text("works")');
+    const earned = page.locator(".figure", { hasText: "earned, last day" }).locator("dd");
+    await earned.waitFor();
+    assert.ok(Number((await earned.textContent()).replaceAll("\u202f", "")) > 0);
+    await page.keyboard.press("3");
+    await page.waitForSelector("text=Only the node that asked sees");
     await done();
   });
 
@@ -97,6 +111,26 @@ describe("live", () => {
     await page.waitForSelector("dialog:not([open])", { state: "attached" });
     await page.keyboard.press("5");
     await page.waitForFunction(() => document.activeElement?.id === "say");
+    await done();
+  });
+
+  test("the skip link leads to the view and leaves the address", async () => {
+    const { page, done } = await open(browser, NODE, "network");
+    await page.waitForSelector(".graph line");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement?.id === "view");
+    assert.ok(page.url().endsWith("#/network"));
+    await done();
+  });
+
+  test("an address that is none is the first view, or says what is wrong", async () => {
+    const { page, done } = await open(browser, NODE, "%E0%A4%A", { allowed: ["400", "404"] });
+    await page.waitForSelector("#view.now .lead h1");
+    await page.goto(`${NODE}/#/ledger/entry/..%2F..%2Fstatus`);
+    await page.waitForSelector(".trouble");
+    await page.goto(`${NODE}/#/ledger/job`);
+    await page.waitForSelector(".trouble");
     await done();
   });
 
@@ -167,9 +201,9 @@ describe("live", () => {
   });
 
   test("pictures for the README", { skip: !PICTURES }, async () => {
-    for (let jobs = 0; jobs < 6; jobs += 1) await makeJob();
+    for (let jobs = 0; jobs < 6; jobs += 1) await makeJob(400, 0.8);
     for (const [view, drawn] of Object.entries(VIEWS)) {
-      const { page, done } = await open(browser, NODE, view);
+      const { page, done } = await open(browser, view === "now" && WORKER ? WORKER : NODE, view);
       await page.waitForSelector(drawn);
       if (view === "chat") {
         await page.fill("#say", "Tell me a story about a fox who lost a drum.");
@@ -180,10 +214,15 @@ describe("live", () => {
       }
       // The graph has come to rest, and the figures have been asked for.
       await page.waitForTimeout(4000);
-      await page.screenshot({ path: `${PICTURES}/dashboard-${view}.png` });
+      if (view === "now") {
+        const running = makeJob(900, 1.3);
+        await page.waitForSelector(".job.answering .fill.strong");
+        await page.screenshot({ path: `${PICTURES}/dashboard-${view}.png` });
+        await running;
+      } else await page.screenshot({ path: `${PICTURES}/dashboard-${view}.png` });
       await done();
     }
-    const { page, done } = await open(browser, NODE, "now", { context: { viewport: { width: 360, height: 780 }, colorScheme: "dark" } });
+    const { page, done } = await open(browser, WORKER || NODE, "now", { context: { viewport: { width: 360, height: 780 }, colorScheme: "dark" } });
     await page.waitForSelector(".strip li");
     await page.waitForTimeout(1000);
     await page.screenshot({ path: `${PICTURES}/dashboard-360.png` });

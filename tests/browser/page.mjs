@@ -13,6 +13,8 @@ const ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
 
 /** The node under test, by its URL. */
 export const NODE = process.env.TALKOOT_URL ?? "";
+/** A node that lends layers to it, where one is known. */
+export const WORKER = process.env.TALKOOT_WORKER_URL ?? "";
 /** Where pictures go; none are made without it. */
 export const PICTURES = process.env.TALKOOT_SCREENSHOTS ?? "";
 
@@ -71,9 +73,9 @@ export async function until(what, ask, isWanted, ms = 20_000) {
 }
 
 /** One answer, so that there are a job and entries. @returns its job's id */
-export async function makeJob() {
+export async function makeJob(tokens = 64, temperature = 0) {
   const answer = await ask("/v1/chat/completions", {
-    model: "demo", temperature: 0, max_tokens: 64, messages: [{ role: "user", content: "Tell me a story about a fox." }],
+    model: "demo", temperature, max_tokens: tokens, messages: [{ role: "user", content: "Tell me a story about a fox." }],
   });
   return answer.talkoot.job;
 }

@@ -8,6 +8,8 @@ import { extname } from "node:path";
 const FILES = new URL("../../node/dashboard/", import.meta.url);
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const LAYERS = 64;
+/** As node/src/http/dashboard.rs sends it. */
+const POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /** 64 digits that are the same for the same number. */
 export const id = (number, salt = 1) => Array.from({ length: 8 }, (_, at) =>
@@ -63,7 +65,8 @@ const text = (value) => JSON.stringify(value, (_key, part) => (typeof part === "
 
 /**
  * Starts one. `world` may be changed while it runs: `status`, `peers`, `jobs`,
- * `entries` (how many there are), `hasEvents`, `isUp`, `answers` (by path).
+ * `entries` (how many there are), `hasEvents`, `isUp`, `answers` (by path),
+ * `handle` (says whether it took a request).
  */
 export async function serve(world) {
   const streams = new Set();
@@ -94,6 +97,7 @@ export async function serve(world) {
     const { pathname, searchParams } = new URL(request.url, "http://x");
     if (world.isUp === false) return request.socket.destroy();
     asked.push(request.url);
+    if (world.handle?.(request, response)) return;
     if (pathname === "/api/v1/events" && world.hasEvents !== false) {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.write(": here\n\n");
@@ -110,7 +114,7 @@ export async function serve(world) {
     const name = pathname === "/" ? "index.html" : pathname.replace(/^\/assets\//, "");
     try {
       const body = readFileSync(new URL(name, FILES));
-      response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "text/plain", "content-security-policy": "default-src 'self'" });
+      response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "text/plain", "content-security-policy": POLICY });
       response.end(body);
     } catch {
       response.writeHead(404, { "content-type": "application/json" });

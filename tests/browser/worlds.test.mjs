@@ -107,6 +107,33 @@ describe("worlds", () => {
     await node.stop();
   });
 
+  test("a page that nobody sees gives its connection back, and goes on when seen", async () => {
+    const { page, node, end } = await world({ entries: 3 }, "now", { before: (shown) => shown.clock.install() });
+    await page.waitForSelector("#connection.live");
+    const see = (visibility) => page.evaluate((value) => {
+      Object.defineProperty(document, "visibilityState", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, visibility);
+    await see("hidden");
+    await page.clock.fastForward(31_000);
+    await until("no stream", () => node.streams(), (count) => count === 0);
+    node.emit("entries", { entries: [entry(3)], chain: { length: 4, tip: id(4, 5) } });
+    await see("visible");
+    await page.waitForSelector(`a[href="#/ledger/entry/${id(3, 2)}"]`);
+    await until("one stream", () => node.streams(), (count) => count === 1);
+    await end();
+  });
+
+  test("a node that refuses is quoted", async () => {
+    const refused = { error: { message: "only programs of this machine may ask this", code: "loopback_only" } };
+    const { page, end } = await world({}, "now", {
+      allowed: LOST,
+      before: (shown) => shown.route("**/api/v1/**", (route) => route.fulfill({ status: 403, contentType: "application/json", body: JSON.stringify(refused) })),
+    });
+    await page.waitForSelector('.trouble:has-text("only programs of this machine")');
+    await end();
+  });
+
   test("reset reads the state again", async () => {
     const { page, node, end } = await world({}, "now");
     await page.waitForSelector("#connection.live");
@@ -132,6 +159,25 @@ describe("worlds", () => {
     await page.waitForSelector("text=200 / 184");
     node.emit("job", job(1, 512, "done"));
     await page.waitForSelector(".job.done");
+    await end();
+  });
+
+  test("an answer that a reload cut says so", async () => {
+    const chunk = { choices: [{ index: 0, delta: { content: "Once upon" }, finish_reason: null }], usage: { prompt_tokens: 3, completion_tokens: 2 } };
+    const handle = (request, response) => {
+      if (request.url !== "/v1/chat/completions") return false;
+      // It begins, and goes on for ever.
+      response.writeHead(200, { "content-type": "text/event-stream", "x-talkoot-job": id(1, 8) });
+      response.write(`data: ${JSON.stringify(chunk)}\n\n`);
+      return true;
+    };
+    const { page, end } = await world({ world: { handle } }, "chat", { allowed: LOST });
+    await page.waitForSelector("#say");
+    await page.fill("#say", "Tell me a story.");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector('.said:has-text("Once upon")');
+    await page.reload();
+    await page.waitForSelector("text=The page was left before the answer ended");
     await end();
   });
 
