@@ -261,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn the_document_lists_every_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIG.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (_, table) = document.split_once("## Keys").unwrap();
+        let listed: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let keys = keys();
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(listed, names);
+    }
+
+    #[test]
     fn every_option_of_up_is_a_key_with_help() {
         let keys = keys();
         assert!(keys.len() > 30, "{}", keys.len());
