@@ -5,14 +5,15 @@ import { after, before, describe, test } from "node:test";
 import { check, effectOf, fromHex, parts, toHex } from "../../node/dashboard/entry_bytes.js";
 import { ask, launch, makeJob, NODE, open, until } from "./page.mjs";
 
-/** @param page @returns the verdicts by name, once all are there */
+/** @param page @returns the verdicts by name, once all are there; read in one look, since the
+ * page computes again whenever the node says something new */
 async function verdicts(page) {
-  await page.waitForFunction(() => {
-    const all = [...document.querySelectorAll("[data-check] .verdict")];
-    return all.length === 5 && all.every((one) => one.textContent !== "…");
+  const seen = await page.waitForFunction(() => {
+    const all = [...document.querySelectorAll("[data-check]")].map((one) =>
+      [one.dataset.check, one.querySelector(".verdict").textContent]);
+    return all.length === 5 && all.every(([, verdict]) => verdict !== "…") && Object.fromEntries(all);
   });
-  return Object.fromEntries(await page.locator("[data-check]").evaluateAll((all) =>
-    all.map((one) => [one.dataset.check, one.querySelector(".verdict").textContent])));
+  return seen.jsonValue();
 }
 
 /** Passes what the node says of an entry through `change`. */

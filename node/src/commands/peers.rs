@@ -34,7 +34,9 @@ pub fn run(args: &PeersArgs, home: &Home) -> Result<(), Failure> {
         return Ok(());
     }
     output::print(&table(&view.peers).render())?;
-    for newcomer in view.peers.iter().filter(|peer| !peer.is_member) {
+    // Who has not said what it is may only be asking for the genesis.
+    let newcomers = view.peers.iter().filter(|peer| peer.software.is_some());
+    for newcomer in newcomers.filter(|peer| !peer.is_member) {
         let wallet = output::short(&newcomer.wallet);
         output::note(&format!(
             "{wallet} may only look: nobody has named it; `talkoot welcome {wallet}` does\n"
