@@ -83,7 +83,7 @@ export function warnings(status, peers) {
     found.push({ text: `${plural(marked.length, "peer has", "peers have")} marks; the newest: ${marked[0].last_mark}.`, cure: "talkoot peers" });
   }
   for (const other of status.neighbours ?? []) {
-    found.push({ text: `Another network is near: ${other.network}. With a ticket from there:`, cure: "talkoot join TICKET", tone: "note" });
+    found.push({ text: `Another network is near: ${other.network}. A ticket from there is best; without one:`, cure: `talkoot join --lan ${other.network}`, tone: "note" });
   }
   return found;
 }

@@ -107,7 +107,7 @@ pub enum Command {
     /// What a question would cost at most, and who would earn it
     Quote(QuoteArgs),
     /// One page about the running node
-    Status(ReadArgs),
+    Status(StatusArgs),
     /// Connected peers and what they serve; --why: who is not connected, and why
     Peers(PeersArgs),
     /// Round trips to a peer
@@ -162,6 +162,17 @@ pub enum Command {
     Bench(BenchArgs),
     /// Start an asker and workers on this machine, ask once, show the books
     Testnet(TestnetArgs),
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StatusArgs {
+    /// Look again every second, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// One JSON object on stdout: raw integers, full ids
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of verbs that only read.

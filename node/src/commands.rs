@@ -104,7 +104,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Jobs(args)) => jobs::run(&args, &home),
         Some(Command::Config(args)) => config::run(&args, cli.instance, &home),
         Some(Command::Paths(args)) => paths::run(&args, &home),
-        Some(Command::Logs(args)) => logs::run(&args, &home),
+        Some(Command::Logs(args)) => logs::run(&args, cli.instance, &home),
         Some(Command::Completions(args)) => pages::completions(&args),
         Some(Command::Man(args)) => pages::man(&args),
         Some(Command::Ledger(args)) => ledger::run(args, &home),

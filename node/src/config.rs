@@ -50,6 +50,8 @@ pub struct FileSetting {
     pub key: String,
     /// Its values as text; a switch that is off has none.
     pub values: Vec<String>,
+    /// Whether it is on or off, and has no value of its own.
+    pub is_switch: bool,
     /// The line it stands in, from 1.
     pub line: usize,
 }
@@ -123,10 +125,11 @@ fn parse(text: &str, keys: &[Key]) -> Result<Vec<FileSetting>, Problems> {
             .iter()
             .find(|key| key.name == name.as_ref())
             .ok_or_else(|| unknown(name, keys))
-            .and_then(|key| values(key, value.get_ref()));
+            .and_then(|key| Ok((key, values(key, value.get_ref())?)));
         match read {
-            Ok(values) => settings.push(FileSetting {
-                key: name.to_string(),
+            Ok((key, values)) => settings.push(FileSetting {
+                key: key.name.clone(),
+                is_switch: key.takes == Takes::Switch,
                 values,
                 line,
             }),

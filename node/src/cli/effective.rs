@@ -46,15 +46,16 @@ pub fn parse_with(
         Err(failure) if is_start => return Err(failure),
         Err(_) => return Ok(parsed(&matches, Vec::new())),
     };
+    let taken = taken(&matches, &verb, settings);
     let mut all = arguments;
-    all.extend(as_arguments(&matches, &verb, &settings));
+    all.extend(taken.iter().flat_map(as_arguments));
     let matches = match command().try_get_matches_from(all) {
         Ok(matches) => matches,
         // The line alone was understood.
         Err(error) if is_start => return Err(in_file(&file, &error)),
         Err(_) => return Ok(parsed(&matches, Vec::new())),
     };
-    let settings = in_effect(&matches, Some(&file), &settings);
+    let settings = in_effect(&matches, Some(&file), &taken);
     Ok(parsed(&matches, settings))
 }
 
@@ -114,39 +115,38 @@ pub fn keys() -> Vec<Key> {
 }
 
 /// What the file says, where nothing before it does and the verb knows it.
-fn as_arguments(matches: &ArgMatches, verb: &str, settings: &[FileSetting]) -> Vec<OsString> {
+fn taken(matches: &ArgMatches, verb: &str, settings: Vec<FileSetting>) -> Vec<FileSetting> {
     let mut command = command();
     command.build();
     let known = command.find_subcommand(verb);
     let of_verb = matches.subcommand().map(|(_, matches)| matches);
-    let mut arguments = Vec::new();
-    for setting in settings {
+    let is_open = |setting: &FileSetting| {
         let mut options = known.into_iter().flat_map(clap::Command::get_arguments);
-        let Some(option) = options.find(|arg| name_of(arg) == setting.key) else {
-            continue;
-        };
-        let id = option.get_id().as_str();
-        let source = of_verb.and_then(|matches| matches.value_source(id));
-        if !matches!(source, None | Some(ValueSource::DefaultValue)) {
-            continue;
-        }
-        let is_switch = matches!(option.get_action(), ArgAction::SetTrue);
-        for value in &setting.values {
-            arguments.push(if is_switch {
-                format!("--{}", setting.key).into()
-            } else {
-                format!("--{}={value}", setting.key).into()
-            });
-        }
-    }
-    arguments
+        let option = options.find(|arg| name_of(arg) == setting.key);
+        option.is_some_and(|option| {
+            let id = option.get_id().as_str();
+            let source = of_verb.and_then(|matches| matches.value_source(id));
+            matches!(source, None | Some(ValueSource::DefaultValue))
+        })
+    };
+    settings.into_iter().filter(is_open).collect()
+}
+
+/// The same as the line would have it. A switch that is off needs no word.
+fn as_arguments(setting: &FileSetting) -> Vec<OsString> {
+    let key = &setting.key;
+    let argument = |value: &String| match setting.is_switch {
+        true => format!("--{key}").into(),
+        false => format!("--{key}={value}").into(),
+    };
+    setting.values.iter().map(argument).collect()
 }
 
 /// Every setting, its value and where it came from.
 fn in_effect(
     matches: &ArgMatches,
     file: Option<&ConfigFile>,
-    settings: &[FileSetting],
+    taken: &[FileSetting],
 ) -> Vec<SettingView> {
     let Some(("up", matches)) = matches.subcommand() else {
         return Vec::new();
@@ -154,7 +154,7 @@ fn in_effect(
     let view = |arg: &Arg| {
         let id = arg.get_id().as_str();
         let key = name_of(arg).to_owned();
-        let from_file = settings.iter().find(|setting| setting.key == key);
+        let from_file = taken.iter().find(|setting| setting.key == key);
         let (origin, source) = match (matches.value_source(id), from_file, file) {
             (Some(ValueSource::EnvVariable), _, _) => {
                 let variable = arg
@@ -162,10 +162,7 @@ fn in_effect(
                     .map(|name| name.to_string_lossy().into_owned());
                 ("environment", variable)
             }
-            // What the file said was given as an argument only where none was.
-            (Some(ValueSource::CommandLine), Some(setting), Some(file))
-                if is_as_in_file(matches, id, setting) =>
-            {
+            (_, Some(setting), Some(file)) => {
                 let place = format!("{}:{}", file.path.display(), setting.line);
                 ("file", Some(place))
             }
@@ -180,11 +177,6 @@ fn in_effect(
         }
     };
     options().iter().map(view).collect()
-}
-
-fn is_as_in_file(matches: &ArgMatches, id: &str, setting: &FileSetting) -> bool {
-    let text = text_of(matches, id).unwrap_or_default();
-    text == setting.values.join(",")
 }
 
 /// The values of an option as text.
@@ -232,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_line_comes_before_the_file_and_the_file_before_the_default() {
-        let text = "max-mem = \"4GiB\"\nsessions = 3\nno-mdns = true\nbootstrap = [\"a\", \"b\"]\n";
+        let text = "max-mem = \"4GiB\"\nsessions = 5\nno-mdns = true\nbootstrap = [\"a\", \"b\"]\n\
+                    idle-only = false\n";
         let (args, settings) = read("--sessions 5", text).unwrap();
         assert_eq!(args.max_mem.as_deref(), Some("4GiB"));
         assert_eq!((args.sessions, args.no_mdns), (5, true));
@@ -243,6 +236,7 @@ mod tests {
         assert_eq!(of("max-mem"), ("file".to_owned(), some("4GiB"), at(1)));
         assert_eq!(of("no-mdns"), ("file".to_owned(), some("true"), at(3)));
         assert_eq!(of("sessions"), ("command line".to_owned(), some("5"), None));
+        assert_eq!(of("idle-only"), ("file".to_owned(), some("false"), at(5)));
         assert_eq!(of("max-queue"), ("default".to_owned(), some("256"), None));
         assert_eq!(of("threads"), ("default".to_owned(), None, None));
     }

@@ -42,16 +42,24 @@ pub fn manual_to(directory: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    /// The names of all verbs, as their pages have them.
+    fn names(command: &clap::Command, before: &str, all: &mut Vec<String>) {
+        let name = format!("{before}{}", command.get_name());
+        let verbs = command.get_subcommands();
+        for verb in verbs.filter(|verb| verb.get_name() != "help") {
+            names(verb, &format!("{name}-"), all);
+        }
+        all.push(name);
+    }
+
     #[test]
     fn every_verb_has_a_page() {
         let directory = tempfile::tempdir().unwrap();
         manual_to(directory.path()).unwrap();
-        for name in [
-            "talkoot",
-            "talkoot-up",
-            "talkoot-ledger-show",
-            "talkoot-config-edit",
-        ] {
+        let mut all = Vec::new();
+        names(&command(), "", &mut all);
+        assert!(all.len() > 40, "{all:?}");
+        for name in all {
             let page = directory.path().join(format!("{name}.1"));
             let text = std::fs::read_to_string(&page).unwrap();
             assert!(text.contains(".SH SYNOPSIS"), "{name}");

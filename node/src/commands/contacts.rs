@@ -60,6 +60,16 @@ pub fn find(home: &Home, asked: &str) -> Result<Wallet, Failure> {
         .map_err(|_| Failure::new(Exit::Failure, format!("the node names no wallet: {wallet}")))
 }
 
+/// The wallet that a label of the owner's means, or else the text as it is: the
+/// beginning of an id.
+///
+/// # Errors
+/// When the owner's file cannot be used.
+pub fn wallet_or_text(home: &Home, text: &str) -> Result<String, Failure> {
+    let labelled = Contacts::read(home)?.labelled(text);
+    Ok(labelled.map_or_else(|| text.to_owned(), |wallet| wallet.to_string()))
+}
+
 /// The only wallet whose id or peer id begins so.
 fn one_of<'a>(
     asked: &str,
@@ -110,6 +120,8 @@ mod tests {
         let labelled = change(&home, |contacts| Ok(contacts.label(&wallet, "seven")?));
         assert_eq!(labelled, Ok(false), "no node runs");
         assert_eq!(find(&home, "seven"), Ok(wallet));
+        assert_eq!(wallet_or_text(&home, "seven"), Ok(wallet.to_string()));
+        assert_eq!(wallet_or_text(&home, "07"), Ok("07".to_owned()));
         assert_eq!(find(&home, &wallet.to_string()), Ok(wallet));
         assert_eq!(find(&home, "0707").unwrap_err().exit, Exit::NotFound);
     }

@@ -8,7 +8,7 @@ mod text;
 pub(super) use text::explained;
 
 use super::ledger::reader::Reader;
-use super::output;
+use super::{contacts, output};
 use crate::api::{
     CreditsQuestion, CreditsView, EarningsQuestion, EarningsView, PeersView, StatementQuestion,
 };
@@ -66,7 +66,7 @@ fn whose(of: Option<&str>, home: &Home) -> Result<String, Failure> {
                     .hint("`talkoot peers` lists them; a wallet's id works for everybody")
             })
         }
-        Some(asked) => Ok(asked.to_owned()),
+        Some(asked) => contacts::wallet_or_text(home, asked),
     }
 }
 

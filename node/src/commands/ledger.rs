@@ -14,9 +14,11 @@ pub(super) mod quote;
 pub(super) mod reader;
 mod show;
 
-use super::output;
+use super::{contacts, output};
 use crate::api::{GenesisQuestion, GenesisView, VerifyView};
-use crate::cli::{LedgerArgs, LedgerCommand, LedgerRead, LedgerVerifyArgs, ReadArgs};
+use crate::cli::{
+    LedgerArgs, LedgerAuthorArgs, LedgerCommand, LedgerRead, LedgerVerifyArgs, ReadArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::units;
@@ -33,7 +35,9 @@ pub fn run(args: LedgerArgs, home: &Home) -> Result<(), Failure> {
         LedgerCommand::Read(LedgerRead::Verify(args)) => {
             verdict(&args, &offline::verify(home, args.full)?)
         }
-        LedgerCommand::Read(verb) => read(verb, &Reader::open(home, args.offline)?),
+        LedgerCommand::Read(verb) => {
+            read(by_label(verb, home)?, &Reader::open(home, args.offline)?)
+        }
         LedgerCommand::Quote(_) if args.offline => Err(Failure::new(
             Exit::Usage,
             "a quote asks the stages of a route: it needs a running node",
@@ -45,6 +49,24 @@ pub fn run(args: LedgerArgs, home: &Home) -> Result<(), Failure> {
         )),
         LedgerCommand::Inspect(args) => inspect::run(*args),
     }
+}
+
+/// A label of the owner's stands for a wallet.
+fn by_label(verb: LedgerRead, home: &Home) -> Result<LedgerRead, Failure> {
+    Ok(match verb {
+        LedgerRead::Author(args) => LedgerRead::Author(LedgerAuthorArgs {
+            wallet: contacts::wallet_or_text(home, &args.wallet)?,
+            ..args
+        }),
+        LedgerRead::Ls(mut args) => {
+            let author = args.author.as_deref();
+            args.author = author
+                .map(|author| contacts::wallet_or_text(home, author))
+                .transpose()?;
+            LedgerRead::Ls(args)
+        }
+        verb => verb,
+    })
 }
 
 /// Runs a verb on any books.

@@ -1,7 +1,10 @@
 //! `talkoot logs`: the log of this home, also while no node runs.
 
 use super::output;
+use crate::api::ConfigView;
 use crate::cli::{LevelArg, LogsArgs};
+use crate::client::Client;
+use crate::config::next::next_start;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use crate::telemetry;
@@ -17,33 +20,53 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Prints the newest lines, and goes on where asked for.
 ///
 /// # Errors
-/// When there is no log yet.
-pub fn run(args: &LogsArgs, home: &Home) -> Result<(), Failure> {
-    let path = telemetry::log_path(home);
+/// When there is no log yet, or none is written.
+pub fn run(args: &LogsArgs, instance: u16, home: &Home) -> Result<(), Failure> {
+    let path = log_of(instance, home)?;
+    let mut tail = Tail::new(path.clone());
+    let mut older = Tail::new(telemetry::older_log_path(&path));
     let mut newest = VecDeque::new();
-    for older in [telemetry::older_log_path(&path), path.clone()] {
-        if let Ok(file) = File::open(&older) {
-            let lines = BufReader::new(file).lines().map_while(Result::ok);
-            for line in lines.filter(|line| is_wanted(line, args.level)) {
-                newest.push_back(line);
-                if newest.len() > args.lines {
-                    newest.pop_front();
-                }
+    for line in older.more()?.into_iter().chain(tail.more()?) {
+        if is_wanted(&line, args.level) {
+            newest.push_back(line);
+            if newest.len() > args.lines {
+                newest.pop_front();
             }
         }
     }
     if !path.exists() && !args.follow {
         let message = format!("there is no log yet in {}", path.display());
-        return Err(Failure::new(Exit::NotFound, message)
-            .hint("`talkoot up` writes one; `--log-file off` turns it off"));
+        return Err(Failure::new(Exit::NotFound, message).hint("`talkoot up` writes one"));
     }
     for line in newest {
         output::print(&format!("{line}\n"))?;
     }
-    if args.follow {
-        follow(path, args.level)?;
+    if !args.follow {
+        return Ok(());
     }
-    Ok(())
+    loop {
+        std::thread::sleep(LOOK);
+        for line in tail.more()? {
+            if is_wanted(&line, args.level) {
+                output::print(&format!("{line}\n"))?;
+            }
+        }
+    }
+}
+
+/// The file that the running node writes, or else the next one would.
+fn log_of(instance: u16, home: &Home) -> Result<PathBuf, Failure> {
+    let running = Client::connect(home).and_then(|client| client.get::<ConfigView>("config"));
+    let settings = running
+        .map(|view| view.settings)
+        .or_else(|_| next_start(instance, home).map(|(_, settings)| settings))
+        .unwrap_or_default();
+    let mut chosen = settings.into_iter().filter(|one| one.key == "log-file");
+    let chosen = chosen.next().and_then(|one| one.value).map(PathBuf::from);
+    telemetry::chosen_log_path(chosen.as_deref(), home).ok_or_else(|| {
+        Failure::new(Exit::NotFound, "this home writes no log: log-file is off")
+            .hint("`talkoot config show --origin` says where that is set")
+    })
 }
 
 /// Whether a line is of this level or above. A line that names none belongs to
@@ -67,35 +90,22 @@ fn is_wanted(line: &str, level: LevelArg) -> bool {
         .map_or(level == LevelArg::Trace, |(_, found)| found <= level)
 }
 
-/// Prints what is added, until Ctrl-C.
-fn follow(path: PathBuf, level: LevelArg) -> Result<(), Failure> {
-    let mut tail = Tail::at_end(path);
-    loop {
-        for line in tail.more()? {
-            if is_wanted(&line, level) {
-                output::print(&format!("{line}\n"))?;
-            }
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
 /// A file that grows, and is now and then replaced by a new one.
 struct Tail {
     path: PathBuf,
     reader: Option<BufReader<File>>,
     at: u64,
-    partial: String,
+    partial: Vec<u8>,
 }
 
 impl Tail {
-    fn at_end(path: PathBuf) -> Self {
-        let at = length(&path);
+    /// From the beginning of the file, which need not exist yet.
+    const fn new(path: PathBuf) -> Self {
         Self {
             path,
             reader: None,
-            at,
-            partial: String::new(),
+            at: 0,
+            partial: Vec::new(),
         }
     }
 
@@ -124,13 +134,14 @@ impl Tail {
             return Ok(lines);
         };
         loop {
-            let read = reader.read_line(&mut self.partial)?;
+            let read = reader.read_until(b'\n', &mut self.partial)?;
             self.at = self.at.saturating_add(read as u64);
             if read == 0 {
                 return Ok(lines);
             }
-            if self.partial.ends_with('\n') {
-                lines.push(self.partial.trim_end().to_owned());
+            if self.partial.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&self.partial);
+                lines.push(line.trim_end().to_owned());
                 self.partial.clear();
             }
         }
@@ -151,7 +162,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("talkoot.log");
         std::fs::write(&path, "old\n").unwrap();
-        let mut tail = Tail::at_end(path.clone());
+        let mut tail = Tail::new(path.clone());
+        assert_eq!(tail.more().unwrap(), ["old"]);
         assert!(tail.more().unwrap().is_empty());
         let append = |text: &str| {
             let mut options = std::fs::OpenOptions::new();
@@ -162,6 +174,14 @@ mod tests {
         assert_eq!(tail.more().unwrap(), ["one"]);
         append("o\n");
         assert_eq!(tail.more().unwrap(), ["two"]);
+        append("\u{e9}\n");
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"\xff\n")
+            .unwrap();
+        assert_eq!(tail.more().unwrap(), ["\u{e9}", "\u{fffd}"]);
         append("last\n");
         std::fs::rename(&path, directory.path().join("talkoot.log.1")).unwrap();
         append("new\n");

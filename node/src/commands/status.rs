@@ -2,24 +2,37 @@
 
 use super::output;
 use crate::api::{NeighbourNetworkView, PausedView, ServedView, StatusView, SyncView};
-use crate::cli::ReadArgs;
+use crate::cli::StatusArgs;
 use crate::client::Client;
 use crate::clock;
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::units;
+use std::time::Duration;
+
+/// Between two looks of `--watch`.
+const LOOK: Duration = Duration::from_secs(1);
+/// Home, and away with what stood there.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Prints the page.
 ///
 /// # Errors
 /// When no node runs.
-pub fn run(args: &ReadArgs, home: &Home) -> Result<(), Failure> {
+pub fn run(args: &StatusArgs, home: &Home) -> Result<(), Failure> {
     let client = Client::connect(home)?;
-    let status: StatusView = client.get("status")?;
+    let look = || client.get::<StatusView>("status");
     if args.json {
-        return output::print_json(&status);
+        return output::print_json(&look()?);
     }
-    output::print(&page(&status, &client.api().url))
+    let page = |status: &StatusView| page(status, &client.api().url);
+    if !args.watch {
+        return output::print(&page(&look()?));
+    }
+    loop {
+        output::print(&format!("{CLEAR}{}", page(&look()?)))?;
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn page(status: &StatusView, url: &str) -> String {

@@ -43,16 +43,18 @@ pub fn run(
     home: &Home,
     in_effect: Vec<SettingView>,
 ) -> Result<(), Failure> {
-    home.create()?;
-    let log_file = telemetry::chosen_log_path(args.log_file.as_deref(), home);
-    telemetry::start(&args.log, args.log_format, log_file.as_deref())?;
     let store = Store::new(home, &args.directories.model_dirs);
     let args = &UpArgs {
         model: store.resolve_all(&args.model)?,
         ..args.clone()
     };
     let settings = Settings::new(args, instance)?;
+    home.create()?;
     let _lock = home.lock()?;
+    // Only who has the home writes its log.
+    let log_file = telemetry::chosen_log_path(args.log_file.as_deref(), home);
+    telemetry::start(&args.log, args.log_format, log_file.as_deref())?;
+    tell_file(home, &in_effect);
     let keys = KeyRing::open(home)?;
     check_keys(&settings, &keys)?;
     // Left by a process that was killed.
@@ -79,6 +81,16 @@ pub fn run(
     runtime.shutdown_timeout(RUNTIME_STOP);
     home.remove_api();
     result
+}
+
+/// Says which file settings were read from.
+fn tell_file(home: &Home, in_effect: &[SettingView]) {
+    let from_file = in_effect.iter().filter(|one| one.origin == "file");
+    let count = from_file.count();
+    if count > 0 {
+        let file = config::path(home);
+        tracing::info!(file = %file.display(), count, "settings of the file hold");
+    }
 }
 
 /// The network to start in: the ticket's, the pending one's, the current one,

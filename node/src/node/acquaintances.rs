@@ -15,6 +15,7 @@ use crate::contacts::Contacts;
 use crate::exchange::Protocol;
 use crate::home::Home;
 use crate::swarm::{PeerInfo, UnreachedAddress};
+use crate::units;
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -24,6 +25,8 @@ use talkoot_protocol::sync::SyncRequest;
 
 /// How long one round trip may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two lines of the log about the whole node.
+const TELLING: Duration = Duration::from_secs(60);
 /// How often bans are looked at: they end by time.
 const BANS_LOOK: Duration = Duration::from_secs(5);
 
@@ -101,6 +104,32 @@ impl NodeHandle {
                 _ = look.tick() => self.carry_out_bans().await,
                 _ = stopped.changed() => return,
             }
+        }
+    }
+
+    /// Says once a minute how the node is, until it stops.
+    pub(super) async fn tell_now_and_then(self) {
+        let mut minute = tokio::time::interval(TELLING);
+        minute.tick().await;
+        let mut stopped = self.0.stopped.clone();
+        loop {
+            tokio::select! {
+                _ = minute.tick() => {}
+                _ = stopped.changed() => return,
+            }
+            let Ok(status) = self.status().await else {
+                return;
+            };
+            let running: usize = status.serving.iter().map(|served| served.sessions).sum();
+            tracing::info!(
+                ready = status.ready,
+                peers = status.peers,
+                served = status.serving.len(),
+                running,
+                balance = units::gft(status.balance.balance_ugft),
+                entries = status.chain.length,
+                "status"
+            );
         }
     }
 

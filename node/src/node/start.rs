@@ -99,6 +99,7 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     let handle = assemble(ctx, control, data, models, home);
     handle.take_contacts().await.map_err(Failure::from)?;
     tokio::spawn(handle.clone().watch_bans());
+    tokio::spawn(handle.clone().tell_now_and_then());
     if settings.serve {
         handle.0.loading.begin("models");
     }

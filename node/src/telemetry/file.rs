@@ -55,8 +55,10 @@ fn append(path: &Path) -> io::Result<File> {
 impl Open {
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         if self.bytes > 0 && self.bytes.saturating_add(line.len() as u64) > self.bytes_max {
-            fs::rename(&self.path, older_log_path(&self.path))?;
-            self.file = append(&self.path)?;
+            // Where that fails the log goes on in the old file: better than none.
+            if fs::rename(&self.path, older_log_path(&self.path)).is_ok() {
+                self.file = append(&self.path)?;
+            }
             self.bytes = 0;
         }
         self.file.write_all(line)?;
