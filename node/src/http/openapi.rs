@@ -140,13 +140,20 @@ fn operation(route: &Route, error: &Value, schemas: &mut Schemas) -> Value {
 
 fn answer(content: &Content, schemas: &mut Schemas) -> Value {
     let text = json!({"schema": {"type": "string"}});
+    // One event of a stream, as readers of event streams have it.
+    let field = json!({"type": "string"});
+    let events = json!({"schema": {
+        "type": "object",
+        "properties": {"id": field, "event": field, "data": field},
+        "required": ["data"],
+    }});
     let content = match content {
         Content::Json(shape) => json!({"application/json": {"schema": shape(schemas)}}),
         Content::JsonOrEvents(shape) => json!({
             "application/json": {"schema": shape(schemas)},
-            "text/event-stream": text,
+            "text/event-stream": events,
         }),
-        Content::Events => json!({"text/event-stream": text}),
+        Content::Events => json!({"text/event-stream": events}),
         Content::Text(kind) => json!({*kind: text}),
     };
     json!({"description": "the answer", "content": content})
