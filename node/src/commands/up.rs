@@ -236,8 +236,12 @@ async fn lend(
     url: &str,
     expects_peers: bool,
 ) -> Result<(), Failure> {
+    let port = banner::Port {
+        url,
+        has_dashboard: settings.dashboard,
+    };
     handle.lend(settings).await?;
-    output::print(&banner::text(&handle.status().await?, url, expects_peers))?;
+    output::print(&banner::text(&handle.status().await?, &port, expects_peers))?;
     std::future::pending().await
 }
 

@@ -6,9 +6,18 @@ use crate::commands::output;
 use crate::commands::status::{nearby, pause, serving};
 use crate::units;
 
+/// The HTTP port as it is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Port<'a> {
+    /// Its base address.
+    pub url: &'a str,
+    /// Whether the dashboard is there.
+    pub has_dashboard: bool,
+}
+
 /// The banner; `expects_peers` where a ticket or an address names some.
 #[must_use]
-pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
+pub fn text(status: &StatusView, port: &Port<'_>, expects_peers: bool) -> String {
     let mut text = format!("talkoot {}\n", status.version);
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
     line("wallet", &output::id(&status.wallet));
@@ -62,9 +71,15 @@ pub fn text(status: &StatusView, url: &str, expects_peers: bool) -> String {
     for near in &status.neighbours {
         line("nearby", &nearby(near));
     }
+    let url = port.url;
+    let page = if port.has_dashboard {
+        format!("dashboard {url}, ")
+    } else {
+        String::new()
+    };
     line(
         "ready",
-        &format!("dashboard {url}, OpenAI {url}/v1; try: talkoot chat"),
+        &format!("{page}OpenAI {url}/v1; try: talkoot chat"),
     );
     text
 }
