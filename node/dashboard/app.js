@@ -123,19 +123,29 @@ function openHelp() {
   if (!dialog.open) dialog.showModal();
 }
 
+/**
+ * Shows a view at once, not with the browser's word of the new address: the keys that follow
+ * are text for the field that it gives the focus, and its digits are no views' keys.
+ * @param {string} name
+ */
+function go(name) {
+  location.hash = `#/${name}`;
+  readAddress();
+}
+
 /** @param {KeyboardEvent} event */
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const target = /** @type {HTMLElement} */ (event.target);
   if (target.matches("input, textarea, select") || element("help").hasAttribute("open")) return;
   const view = views[Number(event.key) - 1];
-  if (view) location.hash = `#/${view[0]}`;
+  if (view) go(view[0]);
   else if (event.key === "?") openHelp();
   else if (event.key === "/") {
     event.preventDefault();
-    if (current !== ledger) location.hash = "#/ledger";
     focusNext = "search";
-    changed();
+    if (current === ledger) draw();
+    else go("ledger");
   }
 }
 
