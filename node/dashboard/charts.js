@@ -34,13 +34,14 @@ export function rows(run) {
     if (hop) {
       found.push({ name, kind: "wait", ...hop.wait_us });
       found.push({ name, kind: "compute", ...hop.compute_us });
-    } else {
-      const [wait, compute] = [stage.hop_us_per_token, stage.compute_us_per_token];
-      found.push({ name, kind: "wire", p50: wait, p95: wait });
+      // A worker cannot know the wire, nor what comes after its own stage.
+      if (run.role !== "worker") found.push({ name, kind: "wire", ...hop.wire_us });
+    } else if (!isFine) {
+      const [idle, compute] = [stage.hop_us_per_token, stage.compute_us_per_token];
       found.push({ name, kind: "compute", p50: compute, p95: compute });
+      found.push({ name, kind: "wire", p50: idle, p95: idle });
     }
   });
-  if (isFine && run.wire_us) found.push({ name: "wire, all hops", kind: "wire", ...run.wire_us });
   return found;
 }
 
@@ -139,7 +140,7 @@ export function tokenStrip(tokens) {
 }
 
 export const legend = () => h("p", { class: "legend" },
-  h("span", null, h("i", { class: "wait" }), "wait in a stage: queue, serialisation"),
+  h("span", null, h("i", { class: "wait" }), "wait in a stage: its queue, and others' work in the same step"),
   h("span", null, h("i", { class: "compute" }), "compute"),
-  h("span", null, h("i", { class: "wire" }), "wire between stages"),
+  h("span", null, h("i", { class: "wire" }), "wire to the next stage"),
   h("span", null, "thick: p50, thin: p95"));

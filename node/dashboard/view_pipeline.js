@@ -66,9 +66,10 @@ function figures(run) {
 /** @param {any} run */
 function hops(run) {
   const all = rows(run);
-  if (!all.length) return section("A token's way", null, empty(run.role === "worker" ? "Only the node that asked sees where the time goes." : "No stage has been measured yet."));
+  if (!all.length) return section("A token's way", null, empty("No stage has been measured yet: the times begin with the second token."));
   const total = all.reduce((time, row) => time + row.p50, 0);
-  return section("A token's way", `${plural(run.stages.length, "stage")}, ${span(total)} at p50`,
+  const known = run.role === "worker" ? `as far as this node's stage, ${span(total)} at p50` : `${plural(run.stages.length, "stage")}, ${span(total)} at p50`;
+  return section("A token's way", known,
     waterfall(all), legend(),
     twin(table("A token's way", ["hop", "part", "#p50", "#p95"], all.map((row, at) => ({
       key: at, cells: [row.name, row.kind, span(row.p50), span(row.p95)],
@@ -78,7 +79,7 @@ function hops(run) {
 /** @param {any} run */
 function perToken(run) {
   const tokens = run.tokens ?? [];
-  if (!tokens.length) return section("Token by token", null, empty(run.role === "worker" ? "Only the node that asked sees single tokens." : "No token has been measured yet."));
+  if (!tokens.length) return section("Token by token", null, empty("No token has been measured yet."));
   return section("Token by token", plural(tokens.length, "token"), tokenStrip(tokens),
     twin(table("The newest tokens", ["#token", "#interval", "#compute", "#wait", "#wire"], tokens.slice(-64).map((/** @type {any} */ token, /** @type {number} */ at) => ({
       key: at, cells: [Math.max(0, tokens.length - 64) + at + 1, span(token.interval_us), ...partsOf(token).map(span)],

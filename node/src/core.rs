@@ -7,6 +7,7 @@
 pub mod dials;
 pub mod directory;
 pub mod events;
+pub mod hop_times;
 pub mod job;
 pub mod lending;
 pub mod lockstep;

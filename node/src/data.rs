@@ -87,6 +87,9 @@ pub trait HopLink: Send + Sync + Debug {
     /// connects where nothing is connected.
     fn round_trip(&self, peer: Wallet, addresses: Vec<SocketAddr>) -> RoundTripFuture;
 
+    /// The same of a peer to which a connection is open; none otherwise.
+    fn known_round_trip(&self, peer: Wallet) -> Option<Duration>;
+
     /// Takes up no more streams on what connects us to a peer: it went away, and
     /// if it comes back it knows nothing of old connections. Streams that are
     /// open live on.
@@ -118,6 +121,14 @@ impl<R: HopLink> HopLink for OwnOrRemote<R> {
             self.memory.round_trip(peer, addresses)
         } else {
             self.remote.round_trip(peer, addresses)
+        }
+    }
+
+    fn known_round_trip(&self, peer: Wallet) -> Option<Duration> {
+        if peer == self.own {
+            self.memory.known_round_trip(peer)
+        } else {
+            self.remote.known_round_trip(peer)
         }
     }
 

@@ -22,8 +22,13 @@ impl Runs {
     }
 
     /// A token came to the asker at `now_us` of the data plane's clock.
-    pub fn token(&self, job: JobId, stages: Vec<StageTime>, now_us: u64) {
+    pub fn token(&self, job: JobId, stages: &[StageTime], now_us: u64) {
         self.book().token(job, stages, now_us);
+    }
+
+    /// A token left a stage of ours at `now_us` of the data plane's clock.
+    pub fn passed(&self, job: JobId, stages: &[StageTime], now_us: u64) {
+        self.book().passed(job, stages, now_us);
     }
 
     /// The asker accepted this much.

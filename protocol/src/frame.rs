@@ -11,7 +11,7 @@
 //!     48    2 times         (how many stage times follow, at most 64)
 //!     50    2 reserved      (zero)
 //!     52    4 length        (bytes of the payload)
-//!     56      times x {compute_us u32, stay_us u32}, then the payload
+//!     56      times x {compute_us u32, stay_us u32, link_us u32}, then the payload
 //! ```
 //!
 //! All integers are little-endian; tensors are raw little-endian elements. A
@@ -29,7 +29,7 @@ use bincode::{Decode, Encode};
 /// Bytes of an encoded [`FrameHeader`].
 pub const HEADER_BYTES: usize = 56;
 /// Bytes of one encoded [`StageTime`].
-pub const STAGE_TIME_BYTES: usize = 8;
+pub const STAGE_TIME_BYTES: usize = 12;
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,11 @@ pub struct StageTime {
     pub compute_us: u32,
     /// From the frame's arrival until its result was handed to the network, µs.
     pub stay_us: u32,
+    /// What the link to the next stage takes one way, µs: half of the transport's
+    /// round trip, by the stage's own estimate. 0 within one node, or unknown. It
+    /// tells how the time on the wire, which only the asker can measure and only
+    /// in all, lies among the links.
+    pub link_us: u32,
 }
 
 /// The header of a frame.
@@ -214,6 +219,7 @@ impl Frame {
         for time in &self.times {
             bytes.extend_from_slice(&time.compute_us.to_le_bytes());
             bytes.extend_from_slice(&time.stay_us.to_le_bytes());
+            bytes.extend_from_slice(&time.link_us.to_le_bytes());
         }
         bytes.extend_from_slice(&self.payload);
         bytes
@@ -232,6 +238,7 @@ impl Frame {
             times.push(StageTime {
                 compute_us: reader.u32()?,
                 stay_us: reader.u32()?,
+                link_us: reader.u32()?,
             });
         }
         Ok(Self {

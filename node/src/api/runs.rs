@@ -77,10 +77,13 @@ pub struct SpreadView {
 pub struct HopView {
     /// Which stage, from 0.
     pub stage: usize,
+    /// Waiting in the stage: its queue, and others' rows of the same step.
+    pub wait_us: SpreadView,
     /// Computing.
     pub compute_us: SpreadView,
-    /// Waiting in the stage: its queue and serialisation.
-    pub wait_us: SpreadView,
+    /// The link to the next stage: its part of the wire, divided as the stages
+    /// estimate their links; 0 for a worker, who cannot know it.
+    pub wire_us: SpreadView,
 }
 
 /// What one stage did for one token.
@@ -90,6 +93,8 @@ pub struct StageSampleView {
     pub wait_us: u32,
     /// Computing, µs.
     pub compute_us: u32,
+    /// Its part of the wire, µs.
+    pub wire_us: u32,
 }
 
 /// The time of one token.
@@ -101,11 +106,12 @@ pub struct TokenSampleView {
     pub interval_us: u64,
     /// What of it no stage had the token, µs: all hops of the wire together.
     pub wire_us: u64,
-    /// The stages, in order.
+    /// The stages, in order; for a worker those up to its own.
     pub stages: Vec<StageSampleView>,
 }
 
-/// One job with its times. Only the asker sees them; a worker's are empty.
+/// One job with its times. The asker sees those of all stages; a worker those of
+/// the stages up to its own, without the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunDetailView {
     /// [`super::SCHEMA`].

@@ -164,10 +164,11 @@ pub(super) mod tests {
     /// A job of two stages.
     pub(in crate::commands::jobs) fn job() -> RunDetailView {
         let spread = |p50, p95| SpreadView { p50, p95 };
-        let hop = |stage, compute, wait| HopView {
+        let hop = |stage, compute, wait, wire| HopView {
             stage,
-            compute_us: spread(compute, compute * 2),
             wait_us: spread(wait, wait * 2),
+            compute_us: spread(compute, compute * 2),
+            wire_us: spread(wire, wire * 3),
         };
         let stage = |layers| StageView {
             peer: "ab".repeat(32),
@@ -201,7 +202,7 @@ pub(super) mod tests {
                 time_to_first_token_us: 4_000,
                 stages: vec![stage([0, 4]), stage([4, 8])],
             },
-            hops: vec![hop(0, 400, 100), hop(1, 300, 100)],
+            hops: vec![hop(0, 400, 100, 20), hop(1, 300, 100, 80)],
             wire_us: spread(100, 300),
             tokens: Vec::new(),
         }

@@ -4,6 +4,7 @@
 //! A bounded memory for the owner, lost with the process; money stands in the
 //! ledger. Pure: time comes in as numbers.
 
+use super::hop_times::{self, HopTime};
 use std::collections::VecDeque;
 use talkoot_protocol::frame::StageTime;
 use talkoot_protocol::{JobId, LayerRange, Wallet};
@@ -64,17 +65,24 @@ pub struct RunStart {
     pub started_us: u64,
 }
 
-/// The time of one token, seen by the asker.
+/// The time of one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSample {
     /// Since the job began, µs.
     pub at_us: u64,
     /// Since the token before, µs; since the beginning for the first.
     pub interval_us: u64,
-    /// What of it no stage had the token, µs: the wire of all hops together.
-    pub wire_us: u64,
-    /// What each stage did.
-    pub stages: Vec<StageTime>,
+    /// Where it went. A worker knows of the stages up to its own, and nothing of
+    /// the wire.
+    pub hops: Vec<HopTime>,
+}
+
+impl TokenSample {
+    /// All hops of the wire together, µs.
+    #[must_use]
+    pub fn wire_us(&self) -> u64 {
+        self.hops.iter().map(|hop| u64::from(hop.wire_us)).sum()
+    }
 }
 
 /// One job.
@@ -123,6 +131,17 @@ impl Spread {
     }
 }
 
+/// The parts of one hop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HopSpread {
+    /// Waiting in the stage, µs.
+    pub wait: Spread,
+    /// Computing, µs.
+    pub compute: Spread,
+    /// The link to the next stage, µs.
+    pub wire: Spread,
+}
+
 impl Run {
     /// From the beginning to the first token, µs.
     #[must_use]
@@ -152,22 +171,38 @@ impl Run {
         self.samples.iter().skip(skipped)
     }
 
-    /// Of one stage: computing, and waiting there (its queue and serialisation).
+    /// Hops whose times are known: all for the asker, those up to its own for a
+    /// worker.
     #[must_use]
-    pub fn stage_spread(&self, stage: usize) -> (Spread, Spread) {
-        let times = || {
-            let samples = self.decoding();
-            samples.filter_map(move |sample| sample.stages.get(stage))
-        };
-        let compute = times().map(|time| u64::from(time.compute_us));
-        let wait = times().map(|time| u64::from(time.stay_us.saturating_sub(time.compute_us)));
-        (Spread::of(compute.collect()), Spread::of(wait.collect()))
+    pub fn hops_known(&self) -> usize {
+        self.samples.back().map_or(0, |sample| sample.hops.len())
     }
 
-    /// Of the wire, all hops together.
+    /// Of one hop.
+    #[must_use]
+    pub fn hop_spread(&self, hop: usize) -> HopSpread {
+        let of = |part: fn(&HopTime) -> u32| {
+            let hops = self.decoding().filter_map(|sample| sample.hops.get(hop));
+            Spread::of(hops.map(|hop| u64::from(part(hop))).collect())
+        };
+        HopSpread {
+            wait: of(|hop| hop.wait_us),
+            compute: of(|hop| hop.compute_us),
+            wire: of(|hop| hop.wire_us),
+        }
+    }
+
+    /// Of the wire, all hops together: what of a token's time no stage had it.
     #[must_use]
     pub fn wire_spread(&self) -> Spread {
-        Spread::of(self.decoding().map(|sample| sample.wire_us).collect())
+        Spread::of(self.decoding().map(TokenSample::wire_us).collect())
+    }
+
+    fn push(&mut self, sample: TokenSample) {
+        if self.samples.len() >= SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
     }
 }
 
@@ -204,25 +239,35 @@ impl RunBook {
     }
 
     /// A token came to the asker.
-    pub fn token(&mut self, job: JobId, stages: Vec<StageTime>, now_us: u64) {
+    pub fn token(&mut self, job: JobId, stages: &[StageTime], now_us: u64) {
         let Some(run) = self.of(job, Role::Asker) else {
             return;
         };
         let interval_us = now_us.saturating_sub(run.last_us);
-        let stay_us: u64 = stages.iter().map(|time| u64::from(time.stay_us)).sum();
         run.phase = Phase::Answering;
         run.first_us.get_or_insert(now_us);
         run.last_us = now_us;
         run.completion_tokens = run.completion_tokens.saturating_add(1);
         run.prompt_done = run.start.prompt_tokens;
-        if run.samples.len() >= SAMPLES_MAX {
-            run.samples.pop_front();
-        }
-        run.samples.push_back(TokenSample {
+        run.push(TokenSample {
             at_us: now_us.saturating_sub(run.start.started_us),
             interval_us,
-            wire_us: interval_us.saturating_sub(stay_us),
-            stages,
+            hops: hop_times::divide(interval_us, stages),
+        });
+    }
+
+    /// A token passed a stage of ours, and `stages` is what it and those before it
+    /// say. What the others take is not known here.
+    pub fn passed(&mut self, job: JobId, stages: &[StageTime], now_us: u64) {
+        let Some(run) = self.of(job, Role::Worker) else {
+            return;
+        };
+        let at_us = now_us.saturating_sub(run.start.started_us);
+        let before_us = run.samples.back().map_or(0, |sample| sample.at_us);
+        run.push(TokenSample {
+            at_us,
+            interval_us: at_us.saturating_sub(before_us),
+            hops: hop_times::divide(0, stages),
         });
     }
 
@@ -285,6 +330,7 @@ mod tests {
         StageTime {
             compute_us,
             stay_us,
+            link_us: 0,
         }
     }
 
@@ -294,10 +340,10 @@ mod tests {
         let start = start(1, Role::Asker);
         let job = start.job;
         book.begin(start);
-        book.token(job, vec![time(900, 1_000), time(900, 1_000)], 5_000);
+        book.token(job, &[time(900, 1_000), time(900, 1_000)], 5_000);
         for step in 1..=4 {
-            let stages = vec![time(100, 200), time(300, 400)];
-            book.token(job, stages, 5_000 + step * 1_000);
+            let stages = [time(100, 200), time(300, 400)];
+            book.token(job, &stages, 5_000 + step * 1_000);
         }
         book.acked(job, Role::Asker, 10, 4);
         let run = book.newest().next().unwrap();
@@ -308,10 +354,32 @@ mod tests {
             p50: value,
             p95: value,
         };
-        assert_eq!(run.stage_spread(0), (both(100), both(100)));
-        assert_eq!(run.stage_spread(1), (both(300), both(100)));
+        let hop = |wait, compute, wire| HopSpread {
+            wait: both(wait),
+            compute: both(compute),
+            wire: both(wire),
+        };
+        assert_eq!(run.hop_spread(0), hop(100, 100, 200));
+        assert_eq!(run.hop_spread(1), hop(100, 300, 200));
         assert_eq!(run.wire_spread(), both(400));
+        assert_eq!(run.hops_known(), 2);
         assert_eq!(run.phase, Phase::Answering);
+    }
+
+    #[test]
+    fn a_worker_knows_its_own_times_and_those_before_it() {
+        let mut book = RunBook::default();
+        let start = start(1, Role::Worker);
+        let job = start.job;
+        book.begin(start);
+        for step in 1..=3 {
+            book.passed(job, &[time(100, 200), time(300, 400)], step * 1_000);
+        }
+        let run = book.newest().next().unwrap();
+        let hop = run.hop_spread(1);
+        assert_eq!((hop.compute.p50, hop.wait.p95, hop.wire.p95), (300, 100, 0));
+        assert_eq!((run.hops_known(), run.completion_tokens), (2, 0));
+        assert_eq!(run.samples[2].interval_us, 1_000);
     }
 
     #[test]
@@ -357,7 +425,7 @@ mod tests {
                 .any(|run| run.start.job == kept && run.ended_ms.is_none())
         );
         for now_us in 0..2_000 {
-            book.token(kept, vec![time(1, 1)], now_us);
+            book.token(kept, &[time(1, 1)], now_us);
         }
         let run = book.newest().find(|run| run.start.role == Role::Asker);
         assert_eq!(run.unwrap().samples.len(), SAMPLES_MAX);

@@ -186,8 +186,12 @@ impl StageCore {
             _ if self.phase != Phase::Running => {}
             StageEvent::Frame(source, frame) => self.on_frame(source, frame, now_us),
             StageEvent::BadFrame(source, error) => self.on_bad_frame(source, &error, now_us),
-            StageEvent::Computed { output, compute_us } => {
-                self.on_computed(output, compute_us, now_us);
+            StageEvent::Computed {
+                output,
+                compute_us,
+                link_us,
+            } => {
+                self.on_computed(output, compute_us, link_us, now_us);
             }
             StageEvent::ComputeFailed(reason) => {
                 self.fail(self.setup.index, FailCode::Compute, &reason, now_us);
@@ -294,7 +298,7 @@ impl StageCore {
         }));
     }
 
-    fn on_computed(&mut self, output: Computed, compute_us: u32, now_us: u64) {
+    fn on_computed(&mut self, output: Computed, compute_us: u32, link_us: u32, now_us: u64) {
         let Some(work) = self.in_flight.take() else {
             return;
         };
@@ -305,6 +309,7 @@ impl StageCore {
         times.push(StageTime {
             compute_us,
             stay_us: u32::try_from(stay_us).unwrap_or(u32::MAX),
+            link_us,
         });
         match (output, self.attestor.is_some()) {
             (Computed::Hidden(bytes), false) => self.send_hidden(work.end, times, bytes),

@@ -83,6 +83,10 @@ impl HopLink for MemoryLink {
         Box::pin(std::future::ready(Ok(Duration::ZERO)))
     }
 
+    fn known_round_trip(&self, _peer: Wallet) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
     fn forget(&self, _peer: Wallet) {}
 
     fn close(&self) -> CloseFuture {

@@ -309,6 +309,10 @@ impl HopLink for QuinnLink {
         })
     }
 
+    fn known_round_trip(&self, peer: Wallet) -> Option<Duration> {
+        self.connected(peer).map(|connection| connection.rtt())
+    }
+
     fn forget(&self, peer: Wallet) {
         lock(&self.0.connections).remove(&peer);
     }

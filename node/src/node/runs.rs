@@ -81,12 +81,12 @@ fn view(run: &Run, money: Option<&JobView>, me: Wallet) -> RunView {
         .iter()
         .enumerate()
         .map(|(index, (wallet, range))| {
-            let (compute, wait) = run.stage_spread(index);
+            let hop = run.hop_spread(index);
             StageView {
                 peer: wallet.to_string(),
                 layers: [range.start(), range.end()],
-                compute_us_per_token: float(compute.p50),
-                hop_us_per_token: float(wait.p50),
+                compute_us_per_token: float(hop.compute.p50),
+                hop_us_per_token: float(hop.wait.p50 + hop.wire.p50),
                 earned_ugft: earned(*wallet),
             }
         });
@@ -143,24 +143,26 @@ fn detail(run: &Run, view: RunView) -> RunDetailView {
         p50: spread.p50,
         p95: spread.p95,
     };
-    let hops = (0..run.start.stages.len()).map(|stage| {
-        let (compute, wait) = run.stage_spread(stage);
+    let hops = (0..run.hops_known()).map(|stage| {
+        let hop = run.hop_spread(stage);
         HopView {
             stage,
-            compute_us: spread(compute),
-            wait_us: spread(wait),
+            wait_us: spread(hop.wait),
+            compute_us: spread(hop.compute),
+            wire_us: spread(hop.wire),
         }
     });
     let tokens = run.samples.iter().map(|sample| TokenSampleView {
         at_us: sample.at_us,
         interval_us: sample.interval_us,
-        wire_us: sample.wire_us,
+        wire_us: sample.wire_us(),
         stages: sample
-            .stages
+            .hops
             .iter()
-            .map(|time| StageSampleView {
-                wait_us: time.stay_us.saturating_sub(time.compute_us),
-                compute_us: time.compute_us,
+            .map(|hop| StageSampleView {
+                wait_us: hop.wait_us,
+                compute_us: hop.compute_us,
+                wire_us: hop.wire_us,
             })
             .collect(),
     });

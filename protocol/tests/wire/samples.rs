@@ -115,6 +115,7 @@ pub(crate) fn frame(kind: FrameKind, dtype: DType, rows: u32, payload: Vec<u8>) 
         FrameKind::Hidden | FrameKind::Token => vec![StageTime {
             compute_us: 900,
             stay_us: 1000,
+            link_us: 70,
         }],
     };
     Frame {

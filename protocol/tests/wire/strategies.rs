@@ -317,7 +317,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         Just(FrameKind::Scores),
     ];
     let place = (any::<u32>(), 0..=(1_u32 << 18) - 1024, 1_u32..=1024);
-    let times = vec(any::<(u32, u32)>(), 0..=64);
+    let times = vec(any::<(u32, u32, u32)>(), 0..=64);
     (
         kind,
         hidden_dtype(),
@@ -340,9 +340,10 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
                 },
                 times: times
                     .into_iter()
-                    .map(|(compute_us, stay_us)| StageTime {
+                    .map(|(compute_us, stay_us, link_us)| StageTime {
                         compute_us,
                         stay_us,
+                        link_us,
                     })
                     .collect(),
                 payload,

@@ -31,13 +31,16 @@ test("warnings name what mends them, and a healthy node has none", () => {
   assert.match(warnings(status({ models: [] }), [peer(40)])[0].text, /1 peer has marks; the newest: late frontier/);
 });
 
-test("a job's way: wait and compute of each hop, then the wire", () => {
+test("a job's way: wait, compute and wire of each hop", () => {
   const stages = [{ peer: "a".repeat(64), layers: [0, 4], compute_us_per_token: 9, hop_us_per_token: 5 }];
-  const fine = rows({ stages, hops: [{ stage: 0, compute_us: { p50: 1, p95: 2 }, wait_us: { p50: 3, p95: 4 } }], wire_us: { p50: 5, p95: 6 } });
-  assert.deepEqual(fine.map((row) => [row.kind, row.p50, row.p95]), [["wait", 3, 4], ["compute", 1, 2], ["wire", 5, 6]]);
-  assert.deepEqual(rows({ stages }).map((row) => [row.kind, row.p50]), [["wire", 5], ["compute", 9]]);
+  const hops = [{ stage: 0, wait_us: { p50: 3, p95: 4 }, compute_us: { p50: 1, p95: 2 }, wire_us: { p50: 5, p95: 6 } }];
+  assert.deepEqual(rows({ role: "asker", stages, hops }).map((row) => [row.kind, row.p50, row.p95]), [["wait", 3, 4], ["compute", 1, 2], ["wire", 5, 6]]);
+  // A worker knows the stages up to its own, and nothing of the wire.
+  const own = rows({ role: "worker", stages: [...stages, ...stages], hops });
+  assert.deepEqual(own.map((row) => [row.kind, row.p50]), [["wait", 3], ["compute", 1]]);
+  assert.deepEqual(rows({ stages }).map((row) => [row.kind, row.p50]), [["compute", 9], ["wire", 5]]);
   assert.deepEqual(rows({ stages: [] }), []);
-  // What a worker is told: stages, and nothing of their times.
+  // A job of which no token has come yet: stages, and nothing of their times.
   const blank = [{ ...stages[0], compute_us_per_token: 0, hop_us_per_token: 0 }];
   assert.deepEqual(rows({ stages: blank, hops: [], wire_us: { p50: 0, p95: 0 } }), []);
 });

@@ -85,11 +85,30 @@ fn jobs_know_what_the_bill_says(cluster: &Cluster, answer: &Answer) {
     assert_eq!((job.tokens.len(), job.hops.len()), (TOKENS as usize, 4));
     assert!(job.hops.iter().all(|hop| hop.compute_us.p50 > 0));
     assert!(job.wire_us.p95 >= job.wire_us.p50 && job.wire_us.p50 > 0);
+    // Four links between four nodes: each has its part of the wire.
+    assert!(
+        job.hops.iter().all(|hop| hop.wire_us.p50 > 0),
+        "{:?}",
+        job.hops
+    );
+    for token in &job.tokens {
+        let wire: u64 = token.stages.iter().map(|hop| u64::from(hop.wire_us)).sum();
+        assert_eq!(wire, token.wire_us);
+    }
     let jobs: RunsView = cluster.nodes[4].client().get("jobs").unwrap();
     let worked = &jobs.jobs[0];
     assert_eq!((&worked.job, worked.role.as_str()), (&done.job, "worker"));
     assert_eq!(worked.earned_ugft, done.stages[3].earned_ugft);
     assert_eq!(worked.acked_tokens, TOKENS);
+    // A worker sees the times up to its own stage: the second one, of two.
+    let second = &cluster.nodes[2].client();
+    let own: RunDetailView = second.get(&format!("jobs/{}", done.job)).unwrap();
+    assert_eq!((own.hops.len(), own.tokens.len()), (2, TOKENS as usize - 1));
+    assert!(
+        own.hops
+            .iter()
+            .all(|hop| hop.compute_us.p50 > 0 && hop.wire_us.p95 == 0)
+    );
     let shown = cluster.nodes[0].run(&["jobs", "show", &done.job[..8]]);
     assert!(shown.status.success());
     assert!(String::from_utf8_lossy(&shown.stdout).contains("####"));

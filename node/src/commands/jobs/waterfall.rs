@@ -1,5 +1,5 @@
 //! The way of one token through the stages, drawn with plain characters: how
-//! long it waits and is computed in each, and what the wire takes.
+//! long it waits and is computed in each, and what the link to the next takes.
 
 use crate::api::RunDetailView;
 use crate::commands::output;
@@ -21,7 +21,8 @@ pub(super) fn draw(view: &RunDetailView) -> String {
     let parts = parts(view);
     let total: u64 = parts.iter().map(|part| part.p50).sum();
     if total == 0 {
-        return "no times: only the asker of a job sees them, from the second token on\n"
+        return "no times: they begin with the second token, and a job's asker and its own \
+                workers see them\n"
             .to_owned();
     }
     let mut text = format!(
@@ -72,13 +73,20 @@ fn parts(view: &RunDetailView) -> Vec<Part> {
             p95: hop.compute_us.p95,
             mark: '#',
         });
+        // A worker cannot know the wire.
+        if view.run.role == "asker" {
+            let next = (hop.stage + 1) % view.run.stages.len().max(1) + 1;
+            parts.push(Part {
+                name: match view.run.stages.len() {
+                    0 | 1 => format!("{place} to the asker"),
+                    _ => format!("{place} wire to {next}"),
+                },
+                p50: hop.wire_us.p50,
+                p95: hop.wire_us.p95,
+                mark: '~',
+            });
+        }
     }
-    parts.push(Part {
-        name: "the wire, all hops".to_owned(),
-        p50: view.wire_us.p50,
-        p95: view.wire_us.p95,
-        mark: '~',
-    });
     parts
 }
 
@@ -93,18 +101,29 @@ mod tests {
         let bar = |line: &str| line.chars().skip(48).collect::<String>();
         let bars: Vec<String> = text.lines().skip(2).map(bar).collect();
         let count = |bar: &str, mark: char| bar.chars().filter(|c| *c == mark).count();
-        // 100 + 400 + 100 + 300 + 100: two fifths of the way are the first's work.
+        // 100 + 400 + 20 + 100 + 300 + 80: two fifths of the way are the first's work.
         let hashes: Vec<usize> = bars.iter().map(|bar| count(bar, '#')).collect();
-        assert_eq!(hashes, [0, 20, 0, 15, 0], "{text}");
-        assert!(bars[4].trim_start().starts_with('~'), "{text}");
-        assert!(bars[3].find('#') > bars[1].find('#'), "{text}");
+        assert_eq!(hashes, [0, 20, 0, 0, 15, 0], "{text}");
+        assert!(bars[5].trim_start().starts_with('~'), "{text}");
+        assert!(bars[4].find('#') > bars[1].find('#'), "{text}");
+        assert!(text.contains("1 abababab 0..4 wire to 2"), "{text}");
+        assert!(text.contains("2 abababab 4..8 wire to 1"), "{text}");
+    }
+
+    #[test]
+    fn a_worker_sees_no_wire() {
+        let mut view = job();
+        view.run.role = "worker".to_owned();
+        view.hops.truncate(1);
+        let text = draw(&view);
+        assert_eq!(text.lines().count(), 2 + 2, "{text}");
+        assert!(!text.contains("wire to"), "{text}");
     }
 
     #[test]
     fn without_times_it_says_why() {
         let mut view = job();
         view.hops.clear();
-        view.wire_us = crate::api::SpreadView::default();
         assert!(draw(&view).starts_with("no times"));
     }
 }

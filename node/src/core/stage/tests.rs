@@ -112,6 +112,7 @@ fn computed(core: &mut StageCore, output: Computed) {
     let event = StageEvent::Computed {
         output,
         compute_us: 5,
+        link_us: 3,
     };
     core.handle(event, 10);
 }

@@ -89,6 +89,9 @@ pub enum StageEvent {
         output: Computed,
         /// In this time.
         compute_us: u32,
+        /// What the link takes on which the result goes on, one way; 0 when that
+        /// is unknown or there is none.
+        link_us: u32,
     },
     /// The worker could not.
     ComputeFailed(String),

@@ -1,5 +1,6 @@
 //! Times of a job as the submitter sees them.
 
+use crate::core::hop_times;
 use talkoot_protocol::frame::StageTime;
 
 /// Arrival and stage times of each completion token.
@@ -18,8 +19,8 @@ pub struct Summary {
     pub decode_us: u64,
     /// Per stage: median compute per token, µs.
     pub compute_us_per_token: Vec<f64>,
-    /// Per stage: median time per token that was neither compute here nor
-    /// anywhere else: waiting in this stage, and its part of the wire.
+    /// Per stage: median time per token that was waiting in this stage or on its
+    /// link to the next.
     pub hop_us_per_token: Vec<f64>,
     /// Median over tokens of (interval less compute) / hops, µs.
     pub overhead_us_per_token_hop: f64,
@@ -49,7 +50,7 @@ impl Measure {
         };
         let hops = u32::try_from(stages.max(1)).unwrap_or(u32::MAX);
         let mut overheads = Vec::new();
-        let mut hop_times = vec![Vec::new(); stages];
+        let mut idle_times = vec![Vec::new(); stages];
         let mut compute_times = vec![Vec::new(); stages];
         for pair in self.arrivals.windows(2) {
             let [(before_us, _), (now_us, times)] = pair else {
@@ -57,13 +58,12 @@ impl Measure {
             };
             let interval = micros(now_us.saturating_sub(*before_us));
             let compute: f64 = times.iter().map(|time| f64::from(time.compute_us)).sum();
-            let stay: f64 = times.iter().map(|time| f64::from(time.stay_us)).sum();
             overheads.push((interval - compute).max(0.0) / f64::from(hops));
-            let wire = (interval - stay).max(0.0) / f64::from(hops);
-            let columns = hop_times.iter_mut().zip(&mut compute_times);
-            for ((hop, compute), time) in columns.zip(times) {
-                hop.push(f64::from(time.stay_us.saturating_sub(time.compute_us)) + wire);
-                compute.push(f64::from(time.compute_us));
+            let columns = idle_times.iter_mut().zip(&mut compute_times);
+            let divided = hop_times::divide(now_us.saturating_sub(*before_us), times);
+            for ((idle, compute), hop) in columns.zip(divided) {
+                idle.push(f64::from(hop.wait_us) + f64::from(hop.wire_us));
+                compute.push(f64::from(hop.compute_us));
             }
         }
         if self.arrivals.len() == 1 {
@@ -75,7 +75,7 @@ impl Measure {
             time_to_first_token_us: first.0.saturating_sub(self.begun_us),
             decode_us: last.0.saturating_sub(first.0),
             compute_us_per_token: compute_times.into_iter().map(median).collect(),
-            hop_us_per_token: hop_times.into_iter().map(median).collect(),
+            hop_us_per_token: idle_times.into_iter().map(median).collect(),
             overhead_us_per_token_hop: median(overheads),
         }
     }
@@ -108,6 +108,7 @@ mod tests {
         let time = |compute_us, stay_us| StageTime {
             compute_us,
             stay_us,
+            link_us: 0,
         };
         measure.token(5_000, vec![time(900, 1_000), time(900, 1_000)]);
         for step in 1..=3 {

@@ -324,6 +324,7 @@ impl World {
             2 => stage.work.take().map(|work| StageEvent::Computed {
                 output: compute(&work, is_last, scored),
                 compute_us: 5,
+                link_us: 0,
             }),
             3 => match stage.control.pop_front() {
                 Some(ControlMessage::Ack { .. }) if self.loses_acks => return true,

@@ -20,13 +20,13 @@ use crate::data::wire::{
     control_bytes,
 };
 use crate::jobs::engine::{Picking, SessionSpec};
-use crate::jobs::worker::{Reply, WorkerSession};
+use crate::jobs::worker::{Done, Reply, WorkerSession};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use talkoot_ledger::kinds::Frontier;
-use talkoot_protocol::control::{ControlMessage, FailCode, Open};
-use talkoot_protocol::frame::Frame;
+use talkoot_protocol::control::{ControlMessage, FailCode, Open, StageAddress};
+use talkoot_protocol::frame::{Frame, FrameKind};
 use talkoot_protocol::{Ack, Attestation, JobId, ModelCard, Signed, Wallet};
 use tokio::task::JoinHandle;
 
@@ -92,7 +92,10 @@ pub(super) struct StageRun {
     /// What the submitter calls its request; for the log.
     request_id: String,
     submitter: Wallet,
+    prompt_tokens: u32,
     previous_wallet: Option<Wallet>,
+    /// Who gets what this stage computes.
+    next_wallet: Wallet,
     session: WorkerSession,
     reply: Option<Reply>,
     previous: Incoming,
@@ -140,11 +143,12 @@ impl StageRun {
             index,
         };
         let previous_wallet = streams.previous().map(|stage| stage.1);
+        let next_wallet = streams.next().map_or(submitter, |stage| stage.1.wallet);
         let previous = streams.await_previous();
         let prompt = streams.await_prompt(submitter);
         let next = streams.dial_next().await?;
         let tokens = streams.dial_submitter(submitter).await?;
-        let job = shape.job;
+        let (job, prompt_tokens) = (shape.job, shape.prompt_tokens);
         let noted = noted(host, &shape, &served.card, &open.request_id);
         let setup = StageSetup {
             shape,
@@ -167,7 +171,9 @@ impl StageRun {
             job,
             request_id: open.request_id,
             submitter,
+            prompt_tokens,
             previous_wallet,
+            next_wallet,
             session,
             reply: None,
             previous,
@@ -224,8 +230,14 @@ impl StageRun {
                     self.core.handle(event, self.host.now_us());
                 }
             },
-            StageAction::ToNext(frame) => push(&mut self.next, &frame),
-            StageAction::ToSubmitter(frame) => push(&mut self.tokens, &frame),
+            StageAction::ToNext(frame) => {
+                self.note_times(&frame, FrameKind::Hidden);
+                push(&mut self.next, &frame);
+            }
+            StageAction::ToSubmitter(frame) => {
+                self.note_times(&frame, FrameKind::Token);
+                push(&mut self.tokens, &frame);
+            }
             StageAction::Hold(pair) => {
                 self.note(&pair.0, &pair.1);
                 self.host.ledger.hold_ack(pair.0, pair.1);
@@ -233,6 +245,16 @@ impl StageRun {
             StageAction::Post(settlement) => self.post_interim(*settlement),
             StageAction::Mark(source, reason) => self.mark(source, &reason),
             StageAction::Control(_) | StageAction::Close => {}
+        }
+    }
+
+    /// Notes for the owner where a token's time went up to here: it leaves a stage
+    /// to the next as hidden states, and the last one to the submitter as a token.
+    fn note_times(&self, frame: &Frame, leaves_as: FrameKind) {
+        let header = &frame.header;
+        if header.kind == leaves_as && header.position >= self.prompt_tokens {
+            let now_us = self.host.now_us();
+            self.host.runs.passed(self.job, &frame.times, now_us);
         }
     }
 
@@ -274,7 +296,11 @@ impl StageRun {
             biased;
             result = computed(&mut self.reply) => {
                 self.reply = None;
-                Some(result)
+                Some(result.map_or_else(StageEvent::ComputeFailed, |done| StageEvent::Computed {
+                    output: done.output,
+                    compute_us: done.compute_us,
+                    link_us: self.link_us(),
+                }))
             }
             result = flush(&mut self.next) => result.err().map(|_| StageEvent::NextLost),
             // The control stream tells whether the submitter is there.
@@ -295,6 +321,13 @@ impl StageRun {
             }
             () = tokio::time::sleep(wait) => Some(StageEvent::Tick),
         }
+    }
+
+    /// What the link takes on which a result goes on, one way, as far as is known.
+    fn link_us(&self) -> u32 {
+        let round_trip = self.host.link.known_round_trip(self.next_wallet);
+        let one_way = round_trip.unwrap_or_default() / 2;
+        u32::try_from(one_way.as_micros()).unwrap_or(u32::MAX)
     }
 
     fn mark(&self, source: Source, reason: &str) {
@@ -414,17 +447,13 @@ async fn expiry(at: Option<tokio::time::Instant>) {
     }
 }
 
-async fn computed(reply: &mut Option<Reply>) -> StageEvent {
+async fn computed(reply: &mut Option<Reply>) -> Result<Done, String> {
     let Some(reply) = reply else {
         return std::future::pending().await;
     };
     match reply.await {
-        Ok(Ok(done)) => StageEvent::Computed {
-            output: done.output,
-            compute_us: done.compute_us,
-        },
-        Ok(Err(error)) => StageEvent::ComputeFailed(error.to_string()),
-        Err(_) => StageEvent::ComputeFailed("the model was unloaded".to_owned()),
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("the model was unloaded".to_owned()),
     }
 }
 
@@ -512,14 +541,17 @@ impl Streams<'_> {
         }
     }
 
-    async fn dial_next(&self) -> Result<Option<Outbox>, Refusal> {
+    /// The stage after in the ring; none when this is the only one.
+    fn next(&self) -> Option<(usize, &StageAddress)> {
         let count = self.open.stages.len();
-        if count == 1 {
-            return Ok(None);
-        }
         let after = self.index.saturating_add(1);
-        let next = if after < count { after } else { 0 };
-        let Some(stage) = self.open.stages.get(next) else {
+        let index = if after < count { after } else { 0 };
+        let stage = self.open.stages.get(index)?;
+        (count > 1).then_some((index, stage))
+    }
+
+    async fn dial_next(&self) -> Result<Option<Outbox>, Refusal> {
+        let Some((next, stage)) = self.next() else {
             return Ok(None);
         };
         let key = self.key(number(self.index), number(next));

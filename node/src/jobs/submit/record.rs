@@ -74,7 +74,7 @@ impl JobObserver for Recorded {
 
     fn token(&mut self, event: &TokenEvent) -> ControlFlow<()> {
         let now_us = self.host.now_us();
-        self.host.runs.token(self.job, event.times.clone(), now_us);
+        self.host.runs.token(self.job, &event.times, now_us);
         self.inner.token(event)
     }
 }
