@@ -264,7 +264,7 @@ impl Asker {
             candidates.push(Candidate {
                 wallet: self.ctx.wallet(),
                 range: own.range,
-                layers_per_second: own.layers_per_second,
+                layers_per_second: own.layers_per_second(),
                 rtt_us: 0,
             });
         }

@@ -2,6 +2,7 @@
 //! books, what we serve.
 
 use crate::books::BooksHandle;
+use crate::core::lending::Duty;
 use crate::lending::Lending;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -71,13 +72,21 @@ pub struct ServedModel {
     pub session_bytes: Arc<AtomicU64>,
     /// Bytes that those caches may take.
     pub session_bytes_max: u64,
-    /// Measured speed.
-    pub layers_per_second: u32,
+    /// Measured speed, without rests.
+    pub measured_layers_per_second: u32,
+    /// In which part of the time it is computed.
+    pub duty: Duty,
     /// The thread that computes them.
     pub worker: crate::jobs::worker::WorkerHandle,
 }
 
 impl ServedModel {
+    /// How fast it is with its rests: what is announced.
+    #[must_use]
+    pub fn layers_per_second(&self) -> u32 {
+        self.duty.scale(self.measured_layers_per_second)
+    }
+
     /// What is announced of it.
     #[must_use]
     pub fn announced(&self) -> Served {
@@ -88,7 +97,7 @@ impl ServedModel {
             layers: self.card.shape.layers,
             range: self.range,
             arithmetic: self.arithmetic,
-            layers_per_second: self.layers_per_second.max(1),
+            layers_per_second: self.layers_per_second(),
             context: self.card.shape.context,
         }
     }

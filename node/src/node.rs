@@ -375,6 +375,10 @@ impl NodeHandle {
         self.0.control.shutdown().await;
         let books: &BooksHandle = &self.0.ctx.books;
         books.close().await;
+        let runs = self.0.data.host().runs.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || runs.flush()).await {
+            tracing::warn!(%error, "the newest jobs may not be kept");
+        }
         stopped.send_replace(true);
     }
 }
@@ -386,7 +390,9 @@ fn own_view(ctx: &NodeContext, model: &ServedModel) -> ServedView {
         name: model.card.name.clone(),
         layers: [model.range.start(), model.range.end()],
         layers_total: model.card.shape.layers,
-        layers_per_second: model.layers_per_second,
+        layers_per_second: model.layers_per_second(),
+        measured_layers_per_second: model.measured_layers_per_second,
+        duty_ppm: model.duty.ppm(),
         bytes: model.shard_bytes,
         session_bytes: model.session_bytes.load(Ordering::Relaxed),
         session_bytes_max: model.session_bytes_max,
@@ -415,6 +421,8 @@ fn served_view(served: &Served) -> ServedView {
         layers: [served.range.start(), served.range.end()],
         layers_total: served.layers,
         layers_per_second: served.layers_per_second,
+        measured_layers_per_second: 0,
+        duty_ppm: 0,
         bytes: 0,
         session_bytes: 0,
         session_bytes_max: 0,

@@ -1,5 +1,5 @@
 //! The newest jobs of this node: how far they are, what they cost, and where
-//! their time went. Kept in memory; the ledger keeps the money for ever.
+//! their time went. The newest are kept; the ledger keeps the money for ever.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -214,8 +214,15 @@ pub struct ServedView {
     pub layers: [u32; 2],
     /// Layers of the whole model.
     pub layers_total: u32,
-    /// Measured speed.
+    /// Measured speed, with the rests of `--max-cpu`: what is announced.
     pub layers_per_second: u32,
+    /// Measured speed without rests, 0 when not known.
+    #[serde(default)]
+    pub measured_layers_per_second: u32,
+    /// The part of the time in which it computes, in parts per million; 0 when not
+    /// known.
+    #[serde(default)]
+    pub duty_ppm: u32,
     /// Bytes of the weights, 0 when not known.
     pub bytes: u64,
     /// Bytes of the caches of open sessions.

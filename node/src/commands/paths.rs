@@ -7,7 +7,7 @@ use crate::cli::ReadArgs;
 use crate::exit::Failure;
 use crate::home::Home;
 use crate::units;
-use crate::{config, telemetry};
+use crate::{config, runs, telemetry};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,9 @@ fn paths(home: &Home) -> Result<Vec<PathView>, Failure> {
         .map(|genesis| home.network_dir(genesis.id()));
     let of_ledger =
         ledger.map(|path| (path, "no", "the ledger of this network: peers have it too"));
+    let jobs = of_ledger
+        .as_ref()
+        .map(|(path, ..)| (runs::path(path), "no", "the newest jobs, and their times"));
     let fixed = [
         (
             home.seed_path(),
@@ -85,7 +88,7 @@ fn paths(home: &Home) -> Result<Vec<PathView>, Failure> {
         (telemetry::log_path(home), "no", "the log"),
         (home.cache.clone(), "no", "packed weights and hashes"),
     ];
-    let all = fixed.into_iter().chain(of_ledger);
+    let all = fixed.into_iter().chain(of_ledger).chain(jobs);
     Ok(all
         .map(|(path, keep, what)| PathView {
             exists: path.exists(),

@@ -14,6 +14,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 /// Home, and away with what stood there.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+/// All of the time, in parts per million.
+const WHOLE_PPM: u32 = 1_000_000;
 
 /// Prints the page.
 ///
@@ -183,6 +185,10 @@ pub fn serving(served: &ServedView) -> String {
     if served.layers_per_second > 0 {
         let speed = units::thousands(served.layers_per_second.into());
         text.push_str(&format!(", {speed} layers/s"));
+    }
+    if (1..WHOLE_PPM).contains(&served.duty_ppm) {
+        let share = served.duty_ppm.div_ceil(WHOLE_PPM / 100);
+        text.push_str(&format!(" (computes {share} % of the time)"));
     }
     if served.bytes > 0 {
         text.push_str(&format!(", {}", units::bytes(served.bytes)));

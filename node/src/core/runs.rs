@@ -1,8 +1,8 @@
 //! What became of the newest jobs of this node: how far they are, and where the
 //! time of each token went.
 //!
-//! A bounded memory for the owner, lost with the process; money stands in the
-//! ledger. Pure: time comes in as numbers.
+//! A bounded memory for the owner; money stands in the ledger. Pure: time comes in
+//! as numbers, and whoever wants to outlive the process restores what it kept.
 
 use super::hop_times::{self, HopTime};
 use std::collections::VecDeque;
@@ -102,8 +102,10 @@ pub struct Run {
     pub acked_tokens: u32,
     /// The newest tokens' times, oldest first.
     pub samples: VecDeque<TokenSample>,
-    first_us: Option<u64>,
-    last_us: u64,
+    /// When the first token came, on the clock of `start.started_us`.
+    pub first_us: Option<u64>,
+    /// When something was last heard of it, on the same clock.
+    pub last_us: u64,
 }
 
 /// Half of the values, and nearly all, are no larger.
@@ -216,10 +218,6 @@ pub struct RunBook {
 impl RunBook {
     /// A job begins. The oldest that has ended makes room.
     pub fn begin(&mut self, start: RunStart) {
-        while self.runs.len() >= RUNS_MAX {
-            let ended = self.runs.iter().position(|run| run.ended_ms.is_some());
-            self.runs.remove(ended.unwrap_or(0));
-        }
         self.runs.push_back(Run {
             last_us: start.started_us,
             start,
@@ -231,6 +229,30 @@ impl RunBook {
             samples: VecDeque::new(),
             first_us: None,
         });
+        self.make_room();
+    }
+
+    /// Takes up what an earlier process knew, oldest first: all of it is older than
+    /// what this one knows.
+    pub fn restore(&mut self, runs: Vec<Run>) {
+        for run in runs.into_iter().rev() {
+            self.runs.push_front(run);
+        }
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while self.runs.len() > RUNS_MAX {
+            let ended = self.runs.iter().position(|run| run.ended_ms.is_some());
+            self.runs.remove(ended.unwrap_or(0));
+        }
+    }
+
+    /// One job, as this node is to it.
+    #[must_use]
+    pub fn get(&self, job: JobId, role: Role) -> Option<&Run> {
+        let mut newest = self.runs.iter().rev();
+        newest.find(|run| run.start.job == job && run.start.role == role)
     }
 
     fn of(&mut self, job: JobId, role: Role) -> Option<&mut Run> {

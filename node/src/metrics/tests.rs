@@ -60,6 +60,8 @@ fn status() -> StatusView {
         layers: [1, 2],
         layers_total: 2,
         layers_per_second: 1,
+        measured_layers_per_second: 1,
+        duty_ppm: 1_000_000,
         bytes: 77,
         session_bytes: 5,
         session_bytes_max: 50,

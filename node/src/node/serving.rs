@@ -212,10 +212,8 @@ async fn serve(
         clippy::cast_sign_loss,
         reason = "clamped to the type"
     )]
-    let layers_per_second = speed.clamp(1.0, f64::from(u32::MAX)) as u32;
-    let layers_per_second = settings.duty.scale(layers_per_second);
-    tracing::info!(model = model.card.name, %range, layers_per_second, "serving");
-    node.0.ctx.served.insert(ServedModel {
+    let measured_layers_per_second = speed.clamp(1.0, f64::from(u32::MAX)) as u32;
+    let served = ServedModel {
         id: model.id,
         card: model.card,
         asker: model.asker,
@@ -224,9 +222,13 @@ async fn serve(
         shard_bytes,
         session_bytes,
         session_bytes_max: options.session_bytes_max,
-        layers_per_second,
+        measured_layers_per_second,
+        duty: settings.duty,
         worker,
-    });
+    };
+    let (name, layers_per_second) = (&served.card.name, served.layers_per_second());
+    tracing::info!(model = name, %range, layers_per_second, "serving");
+    node.0.ctx.served.insert(served);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::gossip::ControlPlane;
 use crate::home::Home;
 use crate::invites::Invites;
 use crate::models::Models;
+use crate::runs;
 use crate::settings::Settings;
 use crate::settlement::{self, BookedJobs};
 use crate::swarm::SwarmSettings;
@@ -72,7 +73,7 @@ pub async fn start(parts: NodeParts) -> Result<NodeHandle, Failure> {
     ctx.served.lending().begin(lending, &home.pause_path());
     // Read before the first job of this run.
     let open = settlement::leftovers(&ctx.books).await;
-    let data = bind_data(&ctx, &settings)?;
+    let data = bind_data(&ctx, &settings, &home)?;
     let me = ctx.wallet();
     let used = ctx
         .books
@@ -129,13 +130,16 @@ fn context(genesis: Genesis, key: Keypair, books: BooksHandle, settings: &Settin
     }
 }
 
-fn bind_data(ctx: &NodeContext, settings: &Settings) -> Result<DataPlane, Failure> {
+fn bind_data(ctx: &NodeContext, settings: &Settings, home: &Home) -> Result<DataPlane, Failure> {
     let ledger = BookedJobs::new(ctx.books.clone(), ctx.network, ctx.wallet());
     let address = SocketAddr::new(settings.listen, settings.data_port);
-    DataPlane::bind(ctx, Arc::new(ledger), address).map_err(|error| {
+    let data = DataPlane::bind(ctx, Arc::new(ledger), address).map_err(|error| {
         failed(&format!("cannot listen for data on {address}"), &error)
             .hint("--data-port takes another port (0 any); --instance N shifts all ports")
-    })
+    })?;
+    let jobs = runs::path(&home.network_dir(ctx.network));
+    data.host().runs.keep_in(jobs);
+    Ok(data)
 }
 
 /// What the data plane holds against a peer counts on the control plane too.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use talkoot::context::{LendingLimits, ServedModel, ServedModels};
 use talkoot::core::job::Deadlines;
+use talkoot::core::lending::Duty;
 use talkoot::data::DataPlane;
 use talkoot::data::memory::MemoryNetwork;
 use talkoot::data::plane::PlaneParts;
@@ -186,7 +187,8 @@ impl Plan {
             shard_bytes,
             session_bytes: Arc::default(),
             session_bytes_max: ShardOptions::default().session_bytes_max,
-            layers_per_second: 1000,
+            measured_layers_per_second: 1000,
+            duty: Duty::FULL,
             worker,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{BINARY, alone};
 use std::sync::mpsc;
-use talkoot::api::ErrorCode;
+use talkoot::api::{ErrorCode, RunsView};
 use talkoot_tests::{Cluster, Member, QUIET, chat, wait_for};
 
 const PROMPT: &str = "Tell me a long story about a bear who found a kite.";
@@ -122,6 +122,12 @@ fn an_asker_killed_mid_answer_pays_what_it_acknowledged_and_returns() {
     let burned = cluster.nodes[0].balances();
     assert_eq!(burned.sum_ugft, 0);
     no_number_twice(&cluster);
+    // It still knows what it asked, and what became of it.
+    let jobs: RunsView = cluster.nodes[0].client().get("jobs").unwrap();
+    let job = &jobs.jobs[0];
+    assert_eq!((job.role.as_str(), job.state.as_str()), ("asker", "failed"));
+    assert_eq!(job.error.as_deref(), Some("the node ended before the job"));
+    assert!(job.burned_ugft > 0, "{job:?}");
 }
 
 /// Waits until node 0 holds this many final frontiers.

@@ -4,6 +4,8 @@
 use crate::{BINARY, alone};
 use serde_json::Value;
 use std::time::Duration;
+use talkoot::api::{PeersView, RunsView};
+use talkoot::core::lending::plan;
 use talkoot_tests::{Cluster, Member, WAIT, chat, wait_for};
 
 fn json(text: &[u8]) -> Value {
@@ -56,6 +58,11 @@ fn a_paused_worker_leaves_the_routes_and_comes_back() {
         cluster.nodes[1].status().paused.is_some(),
         "a restart ends no pause"
     );
+    let jobs: RunsView = cluster.nodes[1].client().get("jobs").unwrap();
+    assert_eq!(jobs.jobs.len(), 1, "nor what it asked: {jobs:?}");
+    assert_eq!(jobs.jobs[0].state, "done");
+    let shown = cluster.nodes[1].run(&["jobs", "show", &jobs.jobs[0].job[..8]]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("a token's way"));
     let resumed = cluster.nodes[1].run(&["resume"]);
     assert_eq!(String::from_utf8_lossy(&resumed.stdout), "lending\n");
     wait_for("both workers", WAIT, || {
@@ -95,7 +102,21 @@ fn a_share_of_the_processor_and_hours_that_are_over() {
         .unwrap();
     let resting = cluster.nodes[1].status();
     assert_eq!(answer.done.stages[0].peer, resting.wallet);
-    let whole = cluster.nodes[2].status().serving[0].layers_per_second;
-    let share = resting.serving[0].layers_per_second;
-    assert!(share * 2 < whole, "{share} of {whole}");
+    let served = &resting.serving[0];
+    let planned = plan(5, talkoot::machine::threads(), None).duty.ppm();
+    assert_eq!(served.duty_ppm, planned);
+    // What it announces is what it measured, less its rests.
+    let (measured, announced) = (served.measured_layers_per_second, served.layers_per_second);
+    let expected = u64::from(measured) * u64::from(planned) / 1_000_000;
+    assert_eq!(u64::from(announced), expected.max(1), "{served:?}");
+    let page = cluster.nodes[1].run(&["status"]);
+    let share = format!("(computes {} % of the time)", planned.div_ceil(10_000));
+    assert!(String::from_utf8_lossy(&page.stdout).contains(&share));
+    let peers: PeersView = cluster.nodes[0].client().get("peers").unwrap();
+    let heard = peers.peers.iter();
+    let mut heard = heard.filter(|peer| peer.wallet == resting.wallet);
+    assert_eq!(
+        heard.next().unwrap().serving[0].layers_per_second,
+        announced
+    );
 }

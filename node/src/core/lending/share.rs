@@ -32,6 +32,12 @@ impl Duty {
         busy_us.saturating_mul(ONE_PPM.saturating_sub(duty)) / duty
     }
 
+    /// In parts per million of the time.
+    #[must_use]
+    pub const fn ppm(self) -> u32 {
+        self.0
+    }
+
     /// A speed without rests, as it is with them; at least one.
     #[must_use]
     pub fn scale(self, per_second: u32) -> u32 {
