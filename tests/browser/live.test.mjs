@@ -55,7 +55,9 @@ describe("live", () => {
     await earned.waitFor();
     assert.ok(Number((await earned.textContent()).replaceAll("\u202f", "")) > 0);
     await page.keyboard.press("3");
-    await page.waitForSelector("text=Only the node that asked sees");
+    await page.waitForSelector("text=as far as this node's stage");
+    await page.waitForSelector(".waterfall rect.compute");
+    assert.equal(await page.locator(".waterfall rect.wire").count(), 0, "a worker cannot know the wire");
     await done();
   });
 
