@@ -31,7 +31,7 @@ pub use config::{
 };
 pub use credits::{CreditsArgs, HistoryBy};
 pub use doctor::DoctorArgs;
-pub use effective::{keys, parse_with};
+pub use effective::{as_arguments, keys, parse_with};
 pub use jobs::{JobsArgs, JobsVerb};
 pub use join::{InviteArgs, JoinArgs};
 pub use key::{KeyArgs, KeyNewArgs, KeyVerb};

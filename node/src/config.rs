@@ -6,11 +6,13 @@
 //! the command line; what a value means is decided there too. The only place that
 //! knows toml.
 
+pub mod edit;
 pub mod next;
 
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -54,7 +56,12 @@ pub struct FileSetting {
     pub is_switch: bool,
     /// The line it stands in, from 1.
     pub line: usize,
+    /// From the first letter of the key to the last of the value, bytes.
+    pub span: Range<usize>,
 }
+
+/// A line of the file and what is wrong with it.
+pub type Problem = (usize, String);
 
 /// The file and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,29 +104,48 @@ impl ConfigFile {
     /// # Errors
     /// [`Exit::BadConfig`] with every line that is wrong.
     pub fn settings(&self, keys: &[Key]) -> Result<Vec<FileSetting>, Failure> {
-        parse(&self.text, keys).map_err(|problems| {
-            let mut message = format!("{} cannot be used", self.path.display());
-            for (line, problem) in problems {
-                // Writing to a string does not fail.
-                let _ = write!(message, "\n  line {line}: {problem}");
-            }
-            Failure::new(Exit::BadConfig, message)
-                .hint("`talkoot config edit` opens it; `talkoot up --help` explains each key")
-        })
+        let (settings, problems) = self.read_through(keys);
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(self.unusable(problems))
+        }
+    }
+
+    /// The settings that are understood, in the order of their lines, and the lines
+    /// that are not.
+    #[must_use]
+    pub fn read_through(&self, keys: &[Key]) -> (Vec<FileSetting>, Vec<Problem>) {
+        parse(&self.text, keys)
+    }
+
+    /// What is said of a file with problems: all of them.
+    #[must_use]
+    pub fn unusable(&self, mut problems: Vec<Problem>) -> Failure {
+        problems.sort();
+        let mut message = format!("{} cannot be used", self.path.display());
+        for (line, problem) in problems {
+            // Writing to a string does not fail.
+            let _ = write!(message, "\n  line {line}: {problem}");
+        }
+        Failure::new(Exit::BadConfig, message)
+            .hint("`talkoot config edit` opens it; `talkoot up --help` explains each key")
     }
 }
 
-type Problems = Vec<(usize, String)>;
-
-fn parse(text: &str, keys: &[Key]) -> Result<Vec<FileSetting>, Problems> {
+fn parse(text: &str, keys: &[Key]) -> (Vec<FileSetting>, Vec<Problem>) {
     let line_of = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        vec![(line_of(at), error.message().to_owned())]
-    })?;
-    let (mut settings, mut problems) = (Vec::new(), Problems::new());
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            return (Vec::new(), vec![(line_of(at), error.message().to_owned())]);
+        }
+    };
+    let (mut settings, mut problems) = (Vec::new(), Vec::new());
     for (name, value) in table.get_ref() {
-        let line = line_of(name.span().start);
+        let span = name.span().start..value.span().end;
+        let line = line_of(span.start);
         let name = name.get_ref();
         let read = keys
             .iter()
@@ -132,17 +158,14 @@ fn parse(text: &str, keys: &[Key]) -> Result<Vec<FileSetting>, Problems> {
                 is_switch: key.takes == Takes::Switch,
                 values,
                 line,
+                span,
             }),
             Err(problem) => problems.push((line, problem)),
         }
     }
-    settings.sort_by_key(|setting| setting.line);
-    if problems.is_empty() {
-        Ok(settings)
-    } else {
-        problems.sort();
-        Err(problems)
-    }
+    settings.sort_by_key(|setting| setting.span.start);
+    problems.sort();
+    (settings, problems)
 }
 
 /// The values of a key as the command line would have them.
@@ -226,10 +249,19 @@ pub fn template(keys: &[Key], path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn keys() -> Vec<Key> {
+    fn parse(text: &str, keys: &[Key]) -> Result<Vec<FileSetting>, Vec<Problem>> {
+        let (settings, problems) = super::parse(text, keys);
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
+    }
+
+    pub(super) fn keys() -> Vec<Key> {
         let key = |name: &str, takes| Key {
             name: name.to_owned(),
             takes,

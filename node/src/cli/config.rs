@@ -11,6 +11,9 @@ use std::path::PathBuf;
 Examples:
   talkoot config edit                every key, what it is for and its default
   talkoot config show --origin       which value holds, and where it came from
+  talkoot config set max-mem 4GiB    changes one line; nothing is written if it is wrong
+  talkoot config set model demo tiny a list, where an option may repeat
+  talkoot config unset max-mem
   talkoot config check               9 when something cannot be used
 
 Keys are the long options of `talkoot up`, such as max-mem = \"4GiB\".")]
@@ -32,7 +35,20 @@ pub enum ConfigVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Whether the next start could use the file
+    /// Set one key, if the next start could use it; everything else stays as written
+    Set {
+        /// The key: a long option of `up`
+        key: String,
+        /// Its value; true or false for a switch, several for an option that may repeat
+        #[arg(required = true, allow_hyphen_values = true)]
+        values: Vec<String>,
+    },
+    /// Take one key out of the file
+    Unset {
+        /// The key
+        key: String,
+    },
+    /// Whether the next start could use the file; every wrong line at once
     Check,
     /// Open the file in $VISUAL or $EDITOR, and check it afterwards
     Edit,

@@ -65,7 +65,8 @@ fn in_file(file: &ConfigFile, error: &clap::Error) -> Failure {
     let first = text.lines().next().unwrap_or_default();
     let what = first.strip_prefix("error: ").unwrap_or(first);
     let message = format!("{}: {what}", file.path.display());
-    Failure::new(Exit::BadConfig, message).hint("`talkoot config edit` opens the file")
+    Failure::new(Exit::BadConfig, message)
+        .hint("`talkoot config check` names every wrong line, `talkoot config edit` opens the file")
 }
 
 fn parsed(matches: &ArgMatches, settings: Vec<SettingView>) -> Parsed {
@@ -132,8 +133,9 @@ fn taken(matches: &ArgMatches, verb: &str, settings: Vec<FileSetting>) -> Vec<Fi
     settings.into_iter().filter(is_open).collect()
 }
 
-/// The same as the line would have it. A switch that is off needs no word.
-fn as_arguments(setting: &FileSetting) -> Vec<OsString> {
+/// A setting as the line would have it. A switch that is off needs no word.
+#[must_use]
+pub fn as_arguments(setting: &FileSetting) -> Vec<OsString> {
     let key = &setting.key;
     let argument = |value: &String| match setting.is_switch {
         true => format!("--{key}").into(),

@@ -5,8 +5,9 @@ use super::output::{self, Align, Table};
 use crate::api::{ConfigView, SCHEMA, SettingView};
 use crate::cli::{self, ConfigArgs, ConfigVerb};
 use crate::client::Client;
-use crate::config;
-use crate::config::next::{check, next_start};
+use crate::config::edit::{self, EditError};
+use crate::config::next::{check, check_file, check_key, next_start};
+use crate::config::{self, ConfigFile, Key};
 use crate::exit::{Exit, Failure};
 use crate::home::{self, Home};
 use std::path::Path;
@@ -16,13 +17,19 @@ use std::path::Path;
 /// # Errors
 /// [`Exit::BadConfig`] when the file cannot be used.
 pub fn run(args: &ConfigArgs, instance: u16, home: &Home) -> Result<(), Failure> {
-    match args.verb {
-        ConfigVerb::Show { origin, json } => show(origin, json, instance, home),
+    match &args.verb {
+        ConfigVerb::Show { origin, json } => show(*origin, *json, instance, home),
+        ConfigVerb::Set { key, values } => change(instance, home, key, |text, keys| {
+            edit::set(text, keys, key, values)
+        }),
+        ConfigVerb::Unset { key } => change(instance, home, key, |text, keys| {
+            edit::unset(text, keys, key)
+        }),
         ConfigVerb::Check => {
             check(instance, home)?;
             output::print("the next `talkoot up` can use these settings\n")
         }
-        ConfigVerb::Edit => edit(instance, home),
+        ConfigVerb::Edit => open(instance, home),
         ConfigVerb::Path => output::print(&format!("{}\n", config::path(home).display())),
     }
 }
@@ -71,7 +78,51 @@ fn table(settings: &[SettingView], with_origin: bool) -> Table {
     table
 }
 
-fn edit(instance: u16, home: &Home) -> Result<(), Failure> {
+/// Changes one key of the file, and says what it was and what it is.
+fn change(
+    instance: u16,
+    home: &Home,
+    key: &str,
+    edit: impl FnOnce(&str, &[Key]) -> Result<String, EditError>,
+) -> Result<(), Failure> {
+    let keys = cli::keys();
+    let old = ConfigFile::read(home)?.unwrap_or_else(|| ConfigFile {
+        path: config::path(home),
+        text: String::new(),
+    });
+    let text = edit(&old.text, &keys).map_err(|error| match error {
+        // A file that is not understood is mended first.
+        EditError::Unwritable => old
+            .settings(&keys)
+            .err()
+            .unwrap_or_else(|| Failure::new(Exit::BadConfig, error.to_string())),
+        EditError::Unknown(_) | EditError::Value(_) => Failure::new(Exit::Usage, error.to_string())
+            .hint("`talkoot up --help` explains each key"),
+    })?;
+    let new = ConfigFile {
+        path: old.path.clone(),
+        text,
+    };
+    check_key(instance, home, &new, key)?;
+    // What was wrong before may be mended one key at a time.
+    if check_file(instance, home, &old).is_ok() {
+        check_file(instance, home, &new)?;
+    }
+    let value = |file: &ConfigFile| edit::value(&file.text, &keys, key);
+    let (before, after) = (value(&old), value(&new));
+    if old.text != new.text {
+        home.create()?;
+        home::write_atomic(&new.path, new.text.as_bytes())?;
+    }
+    let word = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+    output::print(&format!("{key}: {} -> {}\n", word(before), word(after)))?;
+    if Client::connect(home).is_ok() {
+        output::note("the running node goes on as it is: `talkoot down`, `talkoot up`\n");
+    }
+    Ok(())
+}
+
+fn open(instance: u16, home: &Home) -> Result<(), Failure> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
@@ -133,11 +184,71 @@ mod tests {
             assert_eq!(failure.exit, Exit::BadConfig, "{text}");
             assert!(failure.message.contains(named), "{text}: {failure}");
         }
+        // Everything at once, each with its line: keys, types, words and values.
+        write(
+            "max-mem = \"lots\"\nsesions = 1\nsessions = \"x\"\nno-serve = 1\nhours = \"9-25\"\n",
+        );
+        let failure = check(0, &home).unwrap_err();
+        let lines: Vec<&str> = failure.message.lines().skip(1).collect();
+        assert_eq!(lines.len(), 5, "{failure}");
+        for (at, line) in lines.iter().enumerate() {
+            assert!(
+                line.starts_with(&format!("  line {}: ", at + 1)),
+                "{failure}"
+            );
+        }
+        // Right one by one, and not together.
+        write("no-serve = true\nlayers = \"0..8\"\n");
+        let failure = check(0, &home).unwrap_err();
+        assert!(
+            failure.message.contains("--no-serve goes with neither"),
+            "{failure}"
+        );
         write("max-mem = \"1GiB\"\n");
         let (args, settings) = next_start(0, &home).unwrap();
         assert_eq!(args.max_mem.as_deref(), Some("1GiB"));
         let text = table(&settings, true).render();
         assert!(text.contains("config.toml:1"), "{text}");
+    }
+
+    #[test]
+    fn a_change_is_written_only_if_a_start_can_use_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        let path = config::path(&home);
+        let set = |key: &str, value: &str| {
+            change(0, &home, key, |text, keys| {
+                edit::set(text, keys, key, &[value.to_owned()])
+            })
+        };
+        set("max-mem", "1GiB").unwrap();
+        set("sessions", "5").unwrap();
+        let text = "max-mem = \"1GiB\"\nsessions = 5\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        for (key, value, exit) in [
+            ("max-mem", "lots", Exit::BadConfig),
+            ("sessions", "many", Exit::BadConfig),
+            ("no-serve", "yes", Exit::Usage),
+            ("maxmem", "1GiB", Exit::Usage),
+        ] {
+            assert_eq!(set(key, value).unwrap_err().exit, exit, "{key}");
+        }
+        // It would be right alone.
+        set("no-serve", "true").unwrap();
+        assert!(
+            set("layers", "0..8")
+                .unwrap_err()
+                .message
+                .contains("--no-serve")
+        );
+        let with = format!("{text}no-serve = true\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), with);
+        // A broken file is mended one key at a time, but not one that is not TOML.
+        std::fs::write(&path, "max-mem = \"lots\"\nhours = \"9-25\"\n").unwrap();
+        set("max-mem", "2GiB").unwrap();
+        assert!(check(0, &home).unwrap_err().message.contains("line 2"));
+        std::fs::write(&path, "max-mem = [\n").unwrap();
+        assert!(set("sessions", "5").unwrap_err().message.contains("line "));
     }
 
     #[test]
