@@ -62,7 +62,8 @@ pub enum ConfigVerb {
 Examples:
   talkoot logs -n 50
   talkoot logs -f                    what comes, over restarts too; Ctrl-C ends
-  talkoot logs --level warn")]
+  talkoot logs --level warn
+  talkoot logs --json | jq -r .fields.message")]
 pub struct LogsArgs {
     /// The newest lines to begin with
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
@@ -73,6 +74,9 @@ pub struct LogsArgs {
     /// Only lines of this level and above
     #[arg(long, default_value = "trace")]
     pub level: LevelArg,
+    /// One JSON object a line: timestamp, level, fields.message
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `--level`.

@@ -103,10 +103,14 @@ fn change(
         path: old.path.clone(),
         text,
     };
-    check_key(instance, home, &new, key)?;
+    let unwritten = |failure: Failure| Failure {
+        message: format!("nothing is written: then {}", failure.message),
+        ..failure
+    };
+    check_key(instance, home, &new, key).map_err(unwritten)?;
     // What was wrong before may be mended one key at a time.
     if check_file(instance, home, &old).is_ok() {
-        check_file(instance, home, &new)?;
+        check_file(instance, home, &new).map_err(unwritten)?;
     }
     let value = |file: &ConfigFile| edit::value(&file.text, &keys, key);
     let (before, after) = (value(&old), value(&new));

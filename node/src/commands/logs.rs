@@ -38,8 +38,12 @@ pub fn run(args: &LogsArgs, instance: u16, home: &Home) -> Result<(), Failure> {
         let message = format!("there is no log yet in {}", path.display());
         return Err(Failure::new(Exit::NotFound, message).hint("`talkoot up` writes one"));
     }
+    let print = |line: String| {
+        let line = if args.json { as_object(line) } else { line };
+        output::print(&format!("{line}\n"))
+    };
     for line in newest {
-        output::print(&format!("{line}\n"))?;
+        print(line)?;
     }
     if !args.follow {
         return Ok(());
@@ -48,7 +52,7 @@ pub fn run(args: &LogsArgs, instance: u16, home: &Home) -> Result<(), Failure> {
         std::thread::sleep(LOOK);
         for line in tail.more()? {
             if is_wanted(&line, args.level) {
-                output::print(&format!("{line}\n"))?;
+                print(line)?;
             }
         }
     }
@@ -69,6 +73,35 @@ fn log_of(instance: u16, home: &Home) -> Result<PathBuf, Failure> {
     })
 }
 
+/// A line as one JSON object: what `--log-format json` writes as it stands, and
+/// `TIME LEVEL message` in the same shape. What begins with no time has none.
+fn as_object(line: String) -> String {
+    if line.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok() {
+        return line;
+    }
+    let mut words = line.trim_start().splitn(2, ' ');
+    let (time, rest) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    let (level, message) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    let fields = |message: &str| serde_json::json!({ "message": message });
+    let object = if LEVELS.iter().any(|(name, _)| *name == level) {
+        serde_json::json!({ "timestamp": time, "level": level, "fields": fields(message) })
+    } else {
+        serde_json::json!({ "fields": fields(&line) })
+    };
+    object.to_string()
+}
+
+const LEVELS: [(&str, LevelArg); 5] = [
+    ("ERROR", LevelArg::Error),
+    ("WARN", LevelArg::Warn),
+    ("INFO", LevelArg::Info),
+    ("DEBUG", LevelArg::Debug),
+    ("TRACE", LevelArg::Trace),
+];
+
 /// Whether a line is of this level or above. A line that names none belongs to
 /// the one before and is shown with everything.
 fn is_wanted(line: &str, level: LevelArg) -> bool {
@@ -77,14 +110,7 @@ fn is_wanted(line: &str, level: LevelArg) -> bool {
         Some((_, rest)) if line.starts_with('{') => rest.split('"').next(),
         _ => line.split_whitespace().nth(1),
     };
-    let levels = [
-        ("ERROR", LevelArg::Error),
-        ("WARN", LevelArg::Warn),
-        ("INFO", LevelArg::Info),
-        ("DEBUG", LevelArg::Debug),
-        ("TRACE", LevelArg::Trace),
-    ];
-    let mut known = levels.into_iter();
+    let mut known = LEVELS.into_iter();
     known
         .find(|(name, _)| Some(*name) == named)
         .map_or(level == LevelArg::Trace, |(_, found)| found <= level)
@@ -156,6 +182,22 @@ fn length(path: &Path) -> u64 {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn lines_of_both_formats_become_objects() {
+        let object = |line: &str| -> serde_json::Value {
+            serde_json::from_str(&as_object(line.to_owned())).unwrap()
+        };
+        let plain = object("2026-01-01T00:00:00Z  INFO a \"word\" n=1");
+        assert_eq!(plain["timestamp"], "2026-01-01T00:00:00Z");
+        assert_eq!(plain["level"], "INFO");
+        assert_eq!(plain["fields"]["message"], "a \"word\" n=1");
+        let written = r#"{"timestamp":"t","level":"WARN","fields":{"message":"m"}}"#;
+        assert_eq!(as_object(written.to_owned()), written);
+        for odd in ["", "{not json", "   at some place", "one", "2026 WARNING x"] {
+            assert_eq!(object(odd)["fields"]["message"], odd);
+        }
+    }
 
     #[test]
     fn a_tail_goes_on_over_half_lines_and_a_new_file() {

@@ -33,6 +33,23 @@ use tokio::sync::oneshot;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const RUNTIME_STOP: Duration = Duration::from_secs(2);
 
+/// Says where a wrong setting stands when it was not typed just now.
+fn with_origin(mut failure: Failure, in_effect: &[SettingView]) -> Failure {
+    let named = |setting: &&SettingView| {
+        let rest = failure.message.strip_prefix("--");
+        let rest = rest.and_then(|rest| rest.strip_prefix(setting.key.as_str()));
+        rest.is_some_and(|rest| rest.starts_with([':', ' ']))
+    };
+    let source = in_effect
+        .iter()
+        .find(named)
+        .and_then(|setting| setting.source.clone());
+    if let Some(source) = source {
+        failure.message = format!("{} ({source})", failure.message);
+    }
+    failure
+}
+
 /// Runs a node until it is stopped.
 ///
 /// # Errors
@@ -44,11 +61,12 @@ pub fn run(
     in_effect: Vec<SettingView>,
 ) -> Result<(), Failure> {
     let store = Store::new(home, &args.directories.model_dirs);
+    let from = |failure| with_origin(failure, &in_effect);
     let args = &UpArgs {
-        model: store.resolve_all(&args.model)?,
+        model: store.resolve_all(&args.model).map_err(from)?,
         ..args.clone()
     };
-    let settings = Settings::new(args, instance)?;
+    let settings = Settings::new(args, instance).map_err(from)?;
     home.create()?;
     let _lock = home.lock()?;
     // Only who has the home writes its log.
@@ -289,6 +307,29 @@ fn new_token() -> Result<String, Failure> {
 mod tests {
     use super::*;
     use crate::cli::Switch;
+
+    #[test]
+    fn a_wrong_setting_says_where_it_stands() {
+        let setting = |key: &str, source: Option<&str>| SettingView {
+            key: key.to_owned(),
+            value: None,
+            origin: String::new(),
+            source: source.map(str::to_owned),
+        };
+        let in_effect = [
+            setting("max", Some("/h/config.toml:9")),
+            setting("max-mem", Some("/h/config.toml:3")),
+            setting("hours", None),
+        ];
+        let told =
+            |message: &str| with_origin(Failure::new(Exit::BadConfig, message), &in_effect).message;
+        assert_eq!(
+            told("--max-mem: \"lots\""),
+            "--max-mem: \"lots\" (/h/config.toml:3)"
+        );
+        assert_eq!(told("--hours: no"), "--hours: no");
+        assert_eq!(told("no room"), "no room");
+    }
 
     #[test]
     fn alone_a_node_founds_a_network_of_its_own_and_returns_to_it() {
