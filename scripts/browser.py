@@ -21,17 +21,16 @@ passed.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from live_network import ROOT, Network, build, quiet, say
+
 HERE = ROOT / "tests" / "browser"
 PLACE = ROOT / "target" / "browser"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -47,18 +46,6 @@ CHECKS = {
 }
 # These make their own network up, so they need no node.
 ALONE = {"unit", "worlds", "speed"}
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def quiet(command, **more):
-    """Runs a command whose output only matters when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, **more)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done
 
 
 def chromium():
@@ -92,36 +79,6 @@ def install():
         shutil.copy(HERE / name, PLACE / name)
     quiet(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=PLACE)
     mark.write_text(wanted)
-
-
-def build():
-    say("building talkoot …")
-    subprocess.run(["cargo", "build", "--locked", "-p", "talkoot"], cwd=ROOT, check=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "debug" / "talkoot"
-
-
-class Network:
-    """An asker and four workers, started by `talkoot testnet --keep`."""
-
-    def __init__(self, program, directory):
-        self.program = program
-        say("starting an asker and four workers …")
-        command = [str(program), "testnet", "--keep", "--line", "1000000GFT", "--json"]
-        done = quiet(command, env=os.environ | {"TMPDIR": str(directory)})
-        self.homes = [pathlib.Path(home) for home in re.findall(r"TALKOOT_HOME=(\S+)\s+#", done.stderr)]
-        files = [json.loads((home / "state" / "api.json").read_text()) for home in self.homes]
-        self.pids = [file["pid"] for file in files]
-        self.asker, self.worker = files[0]["url"], files[1]["url"]
-        assert len(files) == 5, done.stderr
-
-    def stop(self):
-        for home, pid in zip(self.homes, self.pids):
-            if pathlib.Path(f"/proc/{pid}").exists():
-                environment = os.environ | {"TALKOOT_HOME": str(home)}
-                subprocess.run([str(self.program), "down"], env=environment, capture_output=True)
-            if pathlib.Path(f"/proc/{pid}").exists():
-                os.kill(pid, signal.SIGKILL)
 
 
 def squeeze(place):
@@ -180,7 +137,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="talkoot-browser-") as directory:
         network = Network(program, directory)
         try:
-            passed = run(names, network.asker, args.screenshots, network.worker)
+            passed = run(names, network.asker.base, args.screenshots, network.workers[0].base)
         finally:
             network.stop()
     sys.exit(0 if passed else 1)

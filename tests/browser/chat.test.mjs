@@ -59,7 +59,12 @@ describe("chat", () => {
   });
 
   test("stop stops, says so, and the text stays", async () => {
-    const { page, done } = await open(browser, NODE, "chat");
+    // An answer that does not end by itself, or it might before the button is found.
+    const { stop_token_ids: ends } = await ask("/tokenizer_info");
+    const endless = (route) => route.continue({ postData: JSON.stringify({
+      ...route.request().postDataJSON(), logit_bias: Object.fromEntries(ends.map((id) => [id, -100])),
+    }) });
+    const { page, done } = await open(browser, NODE, "chat", { before: (shown) => shown.route("**/v1/chat/completions", endless) });
     await page.waitForSelector("#say");
     await page.fill("#temperature", "1.5");
     await page.fill("#limit", "900");
