@@ -20,6 +20,7 @@ mod pages;
 mod pause;
 mod peers;
 mod quote;
+mod reach;
 mod testnet;
 mod up;
 
@@ -51,6 +52,7 @@ pub use peers::{
     WelcomeArgs,
 };
 pub use quote::QuoteArgs;
+pub use reach::ReachArgs;
 pub use testnet::TestnetArgs;
 pub use up::{BackendArg, GenesisArgs, LogFormat, PricingArg, QuantizeArg, Switch, UpArgs};
 

@@ -4,7 +4,7 @@
 //! the defaults here; the command line's parser does the first two. After
 //! [`Settings::new`] every value is usable as it stands.
 
-use crate::cli::{GenesisArgs, PricingArg, Switch, UpArgs};
+use crate::cli::{GenesisArgs, PricingArg, ReachArgs, Switch, UpArgs};
 use crate::core::lending::{self, CpuPlan, Duty, LendingRules};
 use crate::exit::{Exit, Failure};
 use crate::http::AdmissionLimits;
@@ -97,6 +97,33 @@ pub struct Settings {
     pub lending: LendingRules,
 }
 
+/// The ports of a node; 0 is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// libp2p, udp and tcp.
+    pub p2p: u16,
+    /// The data plane, udp.
+    pub data: u16,
+    /// HTTP.
+    pub http: u16,
+}
+
+impl Ports {
+    /// As they are asked for, else by the instance, which is at most
+    /// [`INSTANCES_MAX`].
+    #[must_use]
+    pub fn new(args: &ReachArgs, instance: u16) -> Self {
+        let shift = instance.saturating_mul(INSTANCE_PORTS);
+        let own =
+            |asked: Option<u16>, first: u16| asked.unwrap_or_else(|| first.saturating_add(shift));
+        Self {
+            p2p: own(args.p2p_port, P2P_PORT),
+            data: own(args.data_port, DATA_PORT),
+            http: own(args.http_port, HTTP_PORT),
+        }
+    }
+}
+
 impl Settings {
     /// Checks the arguments of `up`.
     ///
@@ -106,7 +133,7 @@ impl Settings {
         if instance > INSTANCES_MAX {
             return Err(bad(format!("--instance is at most {INSTANCES_MAX}")));
         }
-        let shift = instance * INSTANCE_PORTS;
+        let ports = Ports::new(&args.reach, instance);
         let layers = args
             .layers
             .as_deref()
@@ -121,11 +148,11 @@ impl Settings {
         }
         let CpuPlan { threads, duty } = cpu(args)?;
         let settings = Self {
-            listen: args.listen,
-            p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
-            data_port: args.data_port.unwrap_or(DATA_PORT + shift),
-            http_port: args.http_port.unwrap_or(HTTP_PORT + shift),
-            http_listen: args.http_listen,
+            listen: args.reach.listen,
+            p2p_port: ports.p2p,
+            data_port: ports.data,
+            http_port: ports.http,
+            http_listen: args.reach.http_listen,
             http_hosts: args.http_host.clone(),
             http_locals: args.http_local.clone(),
             dashboard: !args.no_dashboard,
@@ -134,7 +161,7 @@ impl Settings {
                 answers_max: usize::from(args.max_answers.unwrap_or(args.sessions)),
                 queue_max: usize::from(args.max_queue),
             },
-            bootstrap: args.bootstrap.clone(),
+            bootstrap: args.reach.bootstrap.clone(),
             mdns: !args.no_mdns,
             models: args.model.clone(),
             layers,

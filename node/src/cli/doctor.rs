@@ -1,9 +1,8 @@
 //! The arguments of `doctor`: what shall be looked at, and what `up` would be
 //! given here.
 
-use super::ModelDirsArgs;
+use super::{ModelDirsArgs, ReachArgs};
 use clap::Args;
-use std::net::IpAddr;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
@@ -35,40 +34,7 @@ pub struct DoctorArgs {
     /// Where else models are.
     #[command(flatten)]
     pub directories: ModelDirsArgs,
-    /// As for `up`
-    #[arg(
-        long,
-        value_name = "IP",
-        env = "TALKOOT_LISTEN",
-        default_value = "0.0.0.0"
-    )]
-    pub listen: IpAddr,
-    /// As for `up`
-    #[arg(long, value_name = "PORT", env = "TALKOOT_P2P_PORT")]
-    pub p2p_port: Option<u16>,
-    /// As for `up`
-    #[arg(long, value_name = "PORT", env = "TALKOOT_DATA_PORT")]
-    pub data_port: Option<u16>,
-    /// As for `up`
-    #[arg(long, value_name = "PORT", env = "TALKOOT_HTTP_PORT")]
-    pub http_port: Option<u16>,
-    /// As for `up`
-    #[arg(
-        long,
-        value_name = "IP",
-        env = "TALKOOT_HTTP_LISTEN",
-        default_value = "127.0.0.1"
-    )]
-    pub http_listen: IpAddr,
-    /// As for `up`; may repeat
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "TALKOOT_BOOTSTRAP",
-        value_delimiter = ','
-    )]
-    pub bootstrap: Vec<String>,
-    /// As for `up`
-    #[arg(long, value_name = "TICKET", env = "TALKOOT_JOIN")]
-    pub join: Option<String>,
+    /// What `up` would be given.
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }

@@ -231,7 +231,7 @@ mod tests {
         let (args, settings) = read("--sessions 5", text).unwrap();
         assert_eq!(args.max_mem.as_deref(), Some("4GiB"));
         assert_eq!((args.sessions, args.no_mdns), (5, true));
-        assert_eq!(args.bootstrap, ["a", "b"]);
+        assert_eq!(args.reach.bootstrap, ["a", "b"]);
         let at = |line: u32| Some(format!("/h/config.toml:{line}"));
         let some = |text: &str| Some(text.to_owned());
         let of = |key: &str| origin(&settings, key);

@@ -1,7 +1,7 @@
 //! The arguments of `up`: what a node serves, where it listens, and what a new
 //! network's genesis says.
 
-use super::ModelDirsArgs;
+use super::{ModelDirsArgs, ReachArgs};
 use crate::settings::Backend;
 use clap::{Args, ValueEnum};
 use std::net::IpAddr;
@@ -39,34 +39,9 @@ pub struct UpArgs {
     /// Lend nothing: only ask
     #[arg(long, env = "TALKOOT_NO_SERVE")]
     pub no_serve: bool,
-    /// Join the network of this ticket
-    #[arg(long, value_name = "TICKET", env = "TALKOOT_JOIN")]
-    pub join: Option<String>,
-    /// Address on which libp2p and the data plane listen
-    #[arg(
-        long,
-        value_name = "IP",
-        env = "TALKOOT_LISTEN",
-        default_value = "0.0.0.0"
-    )]
-    pub listen: IpAddr,
-    /// Port of libp2p, udp and tcp; 0 = any [default: 7470 + 10 N]
-    #[arg(long, value_name = "PORT", env = "TALKOOT_P2P_PORT")]
-    pub p2p_port: Option<u16>,
-    /// Port of the data plane, udp; 0 = any [default: 7471 + 10 N]
-    #[arg(long, value_name = "PORT", env = "TALKOOT_DATA_PORT")]
-    pub data_port: Option<u16>,
-    /// Port of the HTTP API; 0 = any [default: 7472 + 10 N]
-    #[arg(long, value_name = "PORT", env = "TALKOOT_HTTP_PORT")]
-    pub http_port: Option<u16>,
-    /// Address of the HTTP API; beyond loopback it needs a key (`talkoot key new`)
-    #[arg(
-        long,
-        value_name = "IP",
-        env = "TALKOOT_HTTP_LISTEN",
-        default_value = "127.0.0.1"
-    )]
-    pub http_listen: IpAddr,
+    /// Where it listens, and whom it dials first.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// A name in `Host` to answer to, besides those of this machine; may repeat
     #[arg(
         long,
@@ -105,14 +80,6 @@ pub struct UpArgs {
         default_value_t = 256
     )]
     pub max_queue: u16,
-    /// Address of a peer to dial first, with its peer id; may repeat
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "TALKOOT_BOOTSTRAP",
-        value_delimiter = ','
-    )]
-    pub bootstrap: Vec<String>,
     /// Do not look for peers on the local network
     #[arg(long, env = "TALKOOT_NO_MDNS")]
     pub no_mdns: bool,

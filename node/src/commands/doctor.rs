@@ -6,7 +6,7 @@ use crate::cli::DoctorArgs;
 use crate::doctor::{self, CHECKS, Check, Report, Scene, Verdict, Wishes};
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
-use crate::settings::{DATA_PORT, HTTP_PORT, INSTANCE_PORTS, INSTANCES_MAX, P2P_PORT};
+use crate::settings::{INSTANCES_MAX, Ports};
 use crate::units;
 
 /// Columns of the longest name.
@@ -59,16 +59,16 @@ fn wishes(args: &DoctorArgs, instance: u16) -> Result<Wishes, Failure> {
         )
         .hint(format!("the checks are {}", names.join(", "))));
     }
-    let shift = instance * INSTANCE_PORTS;
+    let ports = Ports::new(&args.reach, instance);
     Ok(Wishes {
         instance,
-        listen: args.listen,
-        p2p_port: args.p2p_port.unwrap_or(P2P_PORT + shift),
-        data_port: args.data_port.unwrap_or(DATA_PORT + shift),
-        http_port: args.http_port.unwrap_or(HTTP_PORT + shift),
-        http_listen: args.http_listen,
-        bootstrap: args.bootstrap.clone(),
-        ticket: args.join.clone(),
+        listen: args.reach.listen,
+        p2p_port: ports.p2p,
+        data_port: ports.data,
+        http_port: ports.http,
+        http_listen: args.reach.http_listen,
+        bootstrap: args.reach.bootstrap.clone(),
+        ticket: args.reach.join.clone(),
         model_dirs: args.directories.model_dirs.clone(),
         min_free_bytes: units::parse_bytes(&args.min_free)
             .map_err(|error| Failure::new(Exit::Usage, format!("--min-free: {error}")))?,

@@ -79,7 +79,12 @@ pub fn run(
     home.remove_api();
     let is_first_start = !home.seed_path().exists();
     let key = home.identity()?;
-    let genesis = network(home, args.join.as_deref(), key.wallet(), &args.genesis)?;
+    let genesis = network(
+        home,
+        args.reach.join.as_deref(),
+        key.wallet(),
+        &args.genesis,
+    )?;
     settings::check_policy(&args.genesis, &genesis)?;
     if is_first_start {
         home.mark_new(genesis.id())?;

@@ -7,6 +7,7 @@
 mod offers;
 mod order;
 mod run;
+mod streams;
 
 pub use offers::Nonces;
 

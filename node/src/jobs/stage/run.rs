@@ -6,26 +6,20 @@
 
 use super::Refusal;
 use super::order::{Accepted, accept};
+use super::streams::{Incoming, Streams};
 use crate::clock;
 use crate::context::ServedModel;
 use crate::core::job::JobShape;
 use crate::core::runs::{Phase, Role, RunStart};
-use crate::core::stage::{
-    FrameError, Settlement, Source, StageAction, StageCore, StageEvent, StageSetup,
-};
-use crate::data::expected::Awaited;
+use crate::core::stage::{Settlement, Source, StageAction, StageCore, StageEvent, StageSetup};
 use crate::data::plane::Host;
-use crate::data::wire::{
-    ControlReader, FrameFault, FrameReader, Outbox, SUBMITTER, StreamHello, StreamKey, WireError,
-    control_bytes,
-};
+use crate::data::wire::{ControlReader, Outbox, WireError, control_bytes};
 use crate::jobs::engine::{Picking, SessionSpec};
 use crate::jobs::worker::{Done, Reply, WorkerSession};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use talkoot_ledger::kinds::Frontier;
-use talkoot_protocol::control::{ControlMessage, FailCode, Open, StageAddress};
+use talkoot_protocol::control::{ControlMessage, FailCode, Open};
 use talkoot_protocol::frame::{Frame, FrameKind};
 use talkoot_protocol::{Ack, Attestation, JobId, ModelCard, Signed, Wallet};
 use tokio::task::JoinHandle;
@@ -36,52 +30,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const POST_WAIT: Duration = Duration::from_secs(10);
 /// The longest time until a deadline that is waited for: 30 days.
 const EXPIRY_MS_MAX: u64 = 30 * 86_400_000;
-
-/// A data stream that comes in.
-#[derive(Debug)]
-enum Incoming {
-    Awaited(Awaited),
-    Reading(FrameReader),
-    Ended,
-}
-
-impl Incoming {
-    /// The next frame from here as an event. May be dropped at any await.
-    async fn next(&mut self, source: Source, core: &StageCore) -> StageEvent {
-        loop {
-            match self {
-                Self::Awaited(awaited) => {
-                    *self = match awaited.ready().await {
-                        Some(reader) => Self::Reading(FrameReader::new(reader)),
-                        None => Self::Ended,
-                    };
-                }
-                Self::Reading(reader) => {
-                    let fault = match reader.next(|header| core.check(source, header)).await {
-                        Ok(frame) => return StageEvent::Frame(source, frame),
-                        Err(fault) => fault,
-                    };
-                    *self = Self::Ended;
-                    return fault_event(source, fault);
-                }
-                Self::Ended => return std::future::pending().await,
-            }
-        }
-    }
-}
-
-fn fault_event(source: Source, fault: FrameFault<FrameError>) -> StageEvent {
-    match fault {
-        FrameFault::Refused(error) => StageEvent::BadFrame(source, error),
-        FrameFault::Malformed(error) => StageEvent::BadFrame(source, error.into()),
-        FrameFault::Lost(WireError::Decode(error)) => StageEvent::BadFrame(source, error.into()),
-        FrameFault::Lost(_) => match source {
-            Source::Previous => StageEvent::PreviousLost,
-            // The control stream tells whether the submitter is there.
-            Source::Submitter => StageEvent::Tick,
-        },
-    }
-}
 
 /// An opened job.
 #[derive(Debug)]
@@ -122,19 +70,7 @@ impl StageRun {
             slot,
             deadline_ms,
         } = accept(host, submitter, &open).await?;
-        let count = shape.count();
-        let is_last = index.saturating_add(1) == count;
-        let spec = SessionSpec {
-            range: shape.range(index).unwrap_or(served.range),
-            tokens_max: shape
-                .prompt_tokens
-                .saturating_add(shape.completion_tokens_max),
-            hidden_dtype: shape.hidden_dtype,
-            picking: match is_last {
-                true => Some(picking(&served, &open).await?),
-                false => None,
-            },
-        };
+        let spec = session_spec(&shape, index, &served, &open).await?;
         let session = slot.open(spec).await?;
         let streams = Streams {
             host,
@@ -472,6 +408,27 @@ fn control_event(host: &Host, message: Result<ControlMessage, WireError>) -> Sta
     }
 }
 
+/// What the session of a stage is opened with.
+async fn session_spec(
+    shape: &JobShape,
+    index: usize,
+    served: &ServedModel,
+    open: &Open,
+) -> Result<SessionSpec, Refusal> {
+    let is_last = index.saturating_add(1) == shape.count();
+    Ok(SessionSpec {
+        range: shape.range(index).unwrap_or(served.range),
+        tokens_max: shape
+            .prompt_tokens
+            .saturating_add(shape.completion_tokens_max),
+        hidden_dtype: shape.hidden_dtype,
+        picking: match is_last {
+            true => Some(picking(served, open).await?),
+            false => None,
+        },
+    })
+}
+
 /// How this last stage shall pick tokens. A grammar takes some milliseconds to
 /// read, so that is done elsewhere.
 async fn picking(served: &ServedModel, open: &Open) -> Result<Picking, Refusal> {
@@ -489,105 +446,4 @@ async fn picking(served: &ServedModel, open: &Open) -> Result<Picking, Refusal> 
         prompt_ids: open.prompt_ids.clone(),
         constraint,
     })
-}
-
-/// The streams of one stage.
-struct Streams<'a> {
-    host: &'a Host,
-    open: &'a Open,
-    job: JobId,
-    index: usize,
-}
-
-fn number(index: usize) -> u16 {
-    u16::try_from(index).unwrap_or(SUBMITTER)
-}
-
-impl Streams<'_> {
-    fn key(&self, from: u16, to: u16) -> StreamKey {
-        StreamKey {
-            job: self.job,
-            epoch: self.open.epoch,
-            from,
-            to,
-        }
-    }
-
-    /// The stage before in the ring; none when this is the only one.
-    fn previous(&self) -> Option<(usize, Wallet)> {
-        let count = self.open.stages.len();
-        let last = count.saturating_sub(1);
-        let index = self.index.checked_sub(1).unwrap_or(last);
-        let stage = self.open.stages.get(index)?;
-        (count > 1).then_some((index, stage.wallet))
-    }
-
-    fn await_previous(&self) -> Incoming {
-        match self.previous() {
-            Some((previous, wallet)) => {
-                let key = self.key(number(previous), number(self.index));
-                Incoming::Awaited(self.host.expected.expect(key, wallet))
-            }
-            None => Incoming::Ended,
-        }
-    }
-
-    fn await_prompt(&self, submitter: Wallet) -> Incoming {
-        if self.index == 0 {
-            let key = self.key(SUBMITTER, 0);
-            Incoming::Awaited(self.host.expected.expect(key, submitter))
-        } else {
-            Incoming::Ended
-        }
-    }
-
-    /// The stage after in the ring; none when this is the only one.
-    fn next(&self) -> Option<(usize, &StageAddress)> {
-        let count = self.open.stages.len();
-        let after = self.index.saturating_add(1);
-        let index = if after < count { after } else { 0 };
-        let stage = self.open.stages.get(index)?;
-        (count > 1).then_some((index, stage))
-    }
-
-    async fn dial_next(&self) -> Result<Option<Outbox>, Refusal> {
-        let Some((next, stage)) = self.next() else {
-            return Ok(None);
-        };
-        let key = self.key(number(self.index), number(next));
-        let what = format!("stage {next} with layers {}", stage.range);
-        self.dial(stage.wallet, &stage.addresses, key, &what)
-            .await
-            .map(Some)
-    }
-
-    async fn dial_submitter(&self, submitter: Wallet) -> Result<Option<Outbox>, Refusal> {
-        if self.index.saturating_add(1) < self.open.stages.len() {
-            return Ok(None);
-        }
-        let key = self.key(number(self.index), SUBMITTER);
-        let addresses = &self.open.submitter_addresses;
-        self.dial(submitter, addresses, key, "the submitter")
-            .await
-            .map(Some)
-    }
-
-    async fn dial(
-        &self,
-        wallet: Wallet,
-        addresses: &[String],
-        key: StreamKey,
-        what: &str,
-    ) -> Result<Outbox, Refusal> {
-        let addresses: Vec<SocketAddr> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
-        let stream = self
-            .host
-            .link
-            .open(wallet, addresses)
-            .await
-            .map_err(|error| Refusal::new(FailCode::Neighbour, format!("{what}: {error}")))?;
-        let mut outbox = Outbox::new(stream.writer);
-        outbox.push(StreamHello::Data(key).to_bytes());
-        Ok(outbox)
-    }
 }
