@@ -42,6 +42,7 @@ pub mod welcome;
 use crate::cli::{self, Cli, Command, Parsed};
 use crate::client::Client;
 use crate::config::ConfigFile;
+use crate::contacts::Contacts;
 use crate::exit::{Exit, Failure};
 use crate::home::Home;
 use std::ffi::OsString;
@@ -74,6 +75,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let home = Home::from_env(cli.instance)?;
+    // A damaged file is told by the commands that need it.
+    if let Ok(contacts) = Contacts::read(&home) {
+        output::name_wallets(contacts.names());
+    }
     match cli.command {
         None => bare(&home),
         Some(Command::Up(args)) => up::run(&args, cli.instance, &home, cli.settings),

@@ -127,6 +127,15 @@ impl Contacts {
         Ok(file.contacts)
     }
 
+    /// Labels by wallet.
+    #[must_use]
+    pub fn names(&self) -> BTreeMap<String, String> {
+        let pairs = self.labels.iter();
+        pairs
+            .map(|(label, wallet)| (wallet.clone(), label.clone()))
+            .collect()
+    }
+
     /// Replaces the file of a home.
     ///
     /// # Errors
@@ -264,6 +273,8 @@ mod tests {
         contacts.label(&wallet(1), "anna-2").unwrap();
         assert_eq!(contacts.label_of(&wallet(1)), Some("anna-2"));
         assert_eq!(contacts.labelled("anna"), None);
+        let names = [(wallet(1).to_string(), "anna-2".to_owned())];
+        assert_eq!(contacts.names(), names.into());
         assert_eq!(contacts.labelled("anna-2"), Some(wallet(1)));
         let taken = contacts.label(&wallet(2), "anna-2");
         assert!(matches!(taken, Err(ContactError::Taken { .. })));

@@ -50,12 +50,46 @@ fn show(origin: bool, json: bool, instance: u16, home: &Home) -> Result<(), Fail
         return output::print_json(&view);
     }
     output::print(&table(&view.settings, origin).render())?;
-    output::note(if is_running {
-        "these are the running node's; a change of the file holds from the next start on\n"
-    } else {
-        "no node runs here: these are the next start's\n"
-    });
+    if !is_running {
+        output::note("no node runs here: these are the next start's\n");
+        return Ok(());
+    }
+    output::note(
+        "these are the running node's; a change of the file holds from the next start on\n",
+    );
+    match next_start(instance, home) {
+        Ok((_, next)) => {
+            for change in changes(&view.settings, &next) {
+                output::note(&format!("the next start: {change}\n"));
+            }
+        }
+        Err(failure) => output::note(&format!("the next start: {failure}\n")),
+    }
     Ok(())
+}
+
+/// What the file says by now and the running node does not do. What its command
+/// line or environment said is its own, and may be said again.
+fn changes(running: &[SettingView], next: &[SettingView]) -> Vec<String> {
+    let is_of_file = |setting: &SettingView| ["file", "default"].contains(&setting.origin.as_str());
+    let changed = running
+        .iter()
+        .filter(|now| is_of_file(now))
+        .filter_map(|now| {
+            let then = next.iter().find(|then| then.key == now.key)?;
+            (then.value != now.value && is_of_file(then)).then_some((now, then))
+        });
+    let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    changed
+        .map(|(now, then)| {
+            format!(
+                "{} = {}, now {}",
+                now.key,
+                word(&then.value),
+                word(&now.value)
+            )
+        })
+        .collect()
 }
 
 fn table(settings: &[SettingView], with_origin: bool) -> Table {
@@ -213,6 +247,30 @@ mod tests {
         assert_eq!(args.max_mem.as_deref(), Some("1GiB"));
         let text = table(&settings, true).render();
         assert!(text.contains("config.toml:1"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_changed_since_the_start_is_told() {
+        let setting = |key: &str, value: &str, origin: &str| SettingView {
+            key: key.to_owned(),
+            value: Some(value.to_owned()),
+            origin: origin.to_owned(),
+            source: None,
+        };
+        let running = [
+            setting("sessions", "16", "default"),
+            setting("max-mem", "1GiB", "file"),
+            setting("hours", "1:00-2:00", "command line"),
+            setting("log", "info", "file"),
+        ];
+        let next = [
+            setting("sessions", "5", "file"),
+            setting("max-mem", "1GiB", "file"),
+            setting("hours", "3:00-4:00", "file"),
+            setting("log", "warn", "default"),
+        ];
+        let told = changes(&running, &next);
+        assert_eq!(told, ["sessions = 5, now 16", "log = warn, now info"]);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use crate::exit::{Exit, Failure};
 use crate::units;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 /// Digits of a shortened id.
 const SHORT: usize = 8;
@@ -50,6 +52,43 @@ pub fn id(full: &str) -> String {
 #[must_use]
 pub fn short(full: &str) -> String {
     full.chars().take(SHORT).collect()
+}
+
+/// The owner's names for wallets.
+static NAMES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+
+/// Names wallets, by their whole ids, for all that this process prints; once.
+pub fn name_wallets(names: BTreeMap<String, String>) {
+    // A second list is not taken.
+    drop(NAMES.set(names));
+}
+
+fn name(wallet: &str) -> Option<&'static str> {
+    NAMES.get()?.get(wallet).map(String::as_str)
+}
+
+/// A wallet as stdout shows it: for people by the owner's name for it, else short;
+/// whole for programs.
+#[must_use]
+pub fn wallet(full: &str) -> String {
+    if std::io::stdout().is_terminal() {
+        peer(full)
+    } else {
+        full.to_owned()
+    }
+}
+
+/// A wallet in words: by the owner's name for it, else its first digits.
+#[must_use]
+pub fn peer(full: &str) -> String {
+    name(full).map_or_else(|| short(full), str::to_owned)
+}
+
+/// A whole wallet, and the owner's name for it.
+#[must_use]
+pub fn whole_wallet(full: &str) -> String {
+    let name = name(full).map(|name| format!(" ({name})"));
+    format!("{full}{}", name.unwrap_or_default())
 }
 
 /// Where a column's text goes.

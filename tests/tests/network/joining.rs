@@ -116,6 +116,14 @@ fn peers_have_names_can_be_pinged_and_kept_out() {
             Err(peers.to_string())
         }
     });
+    wait_for("the name in the books", QUIET, || {
+        let page = first.run(&["ledger", "author", "anna"]);
+        let page = String::from_utf8_lossy(&page.stdout).into_owned();
+        match page.contains(&format!("{wallet} (anna)")) {
+            true => Ok(()),
+            false => Err(page),
+        }
+    });
     let ping = first.run(&["ping", "anna", "-n", "3", "--json"]);
     assert!(ping.status.success(), "{}", said(&ping));
     let ping = json(&ping);

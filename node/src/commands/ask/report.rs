@@ -60,7 +60,7 @@ pub fn stages(stages: &[StageView]) -> String {
         let layers = output::layers(stage.layers);
         format!(
             "route: {} computes layers {layers}\n",
-            output::short(&stage.peer)
+            output::peer(&stage.peer)
         )
     };
     stages.iter().map(line).collect()
@@ -80,7 +80,7 @@ pub fn route(done: &AskDone) -> String {
     for (index, stage) in done.stages.iter().enumerate() {
         table.row(vec![
             (index + 1).to_string(),
-            output::short(&stage.peer),
+            output::peer(&stage.peer),
             output::layers(stage.layers),
             units::micros(stage.compute_us_per_token),
             units::micros(stage.hop_us_per_token),

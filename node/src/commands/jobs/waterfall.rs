@@ -57,7 +57,7 @@ fn parts(view: &RunDetailView) -> Vec<Part> {
         let place = view.run.stages.get(hop.stage).map_or_else(
             || format!("stage {}", hop.stage + 1),
             |stage| {
-                let (peer, layers) = (output::short(&stage.peer), output::layers(stage.layers));
+                let (peer, layers) = (output::peer(&stage.peer), output::layers(stage.layers));
                 format!("{} {peer} {layers}", hop.stage + 1)
             },
         );

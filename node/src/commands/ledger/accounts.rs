@@ -56,7 +56,7 @@ fn table(view: &BalancesView) -> String {
     ]);
     for row in &view.balances {
         table.row(vec![
-            output::id(&row.wallet),
+            output::wallet(&row.wallet),
             units::gft(row.balance_ugft),
             units::gft(row.available_ugft),
             gft_of(row.held_ugft),
@@ -90,14 +90,14 @@ pub(super) fn author(args: &LedgerAuthorArgs, books: &Reader) -> Result<(), Fail
 fn page(view: &AuthorView) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<10}{value}\n"));
-    line("wallet", view.wallet.clone());
+    line("wallet", output::whole_wallet(&view.wallet));
     match (view.founder_line_ugft, &view.named_by, &view.named_in) {
         (Some(founder), _, _) => {
             let weight = units::gft(founder.into());
             line("member", format!("founder, line {weight} GFT"));
         }
         (None, Some(by), Some(entry)) => {
-            let (by, entry) = (output::id(by), output::id(entry));
+            let (by, entry) = (output::wallet(by), output::id(entry));
             line("member", format!("named by {by} in entry {entry}"));
         }
         _ => line("member", "no: nobody has named it".to_owned()),

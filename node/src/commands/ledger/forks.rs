@@ -22,7 +22,10 @@ pub(super) fn run(args: &ReadArgs, books: &Reader) -> Result<(), Failure> {
         let at = fork
             .seq
             .map_or_else(String::new, |seq| format!(" at number {seq}"));
-        text.push_str(&format!("{} has forked its log{at}\n", fork.author));
+        text.push_str(&format!(
+            "{} has forked its log{at}\n",
+            output::whole_wallet(&fork.author)
+        ));
         if fork.entries.is_empty() {
             text.push_str("  its entries there are not held here; the proof carries them\n");
         } else {

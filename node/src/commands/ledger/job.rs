@@ -77,7 +77,7 @@ fn terms(view: &JobView) -> String {
         "ordered",
         format!(
             "by {} at {} UTC (entry {})",
-            output::id(&view.submitter),
+            output::wallet(&view.submitter),
             units::utc(view.time_ms),
             view.index
         ),
@@ -155,7 +155,7 @@ fn split(stages: &[JobStageView]) -> String {
             .and_then(|part| u64::try_from(part).ok());
         table.row(vec![
             (index + 1).to_string(),
-            output::id(&stage.worker),
+            output::wallet(&stage.worker),
             output::layers(stage.layers),
             units::thousands(stage.share_kflop.into()),
             factor(stage.throughput_ppm),
@@ -261,7 +261,7 @@ fn founders(founders: &[JobFounderView]) -> String {
     ]);
     for founder in founders {
         table.row(vec![
-            output::id(&founder.wallet),
+            output::wallet(&founder.wallet),
             amount(founder.line_ugft),
             (if founder.reserve { "yes" } else { "no" }).to_owned(),
             founder.frontiers.to_string(),

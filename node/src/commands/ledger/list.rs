@@ -165,7 +165,7 @@ pub(super) fn table(entries: &[EntryView], with_heading: bool) -> String {
             format!("{:>5}", entry.index),
             output::id(&entry.id),
             units::utc(entry.time_ms),
-            output::id(&entry.author),
+            output::wallet(&entry.author),
             format!("{:>3}", entry.seq),
             format!("{:<8}", entry.kind),
             format!("{:<9}", confirmed(entry)),

@@ -122,7 +122,7 @@ fn stages(view: &QuoteView) -> String {
     for (index, stage) in view.stages.iter().enumerate() {
         let mut row = vec![
             (index + 1).to_string(),
-            output::short(&stage.peer),
+            output::peer(&stage.peer),
             output::layers(stage.layers),
         ];
         match &stage.part {

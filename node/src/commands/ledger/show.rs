@@ -53,7 +53,7 @@ fn page(entry: &EntryView, checks: EntryCheck) -> String {
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<10}{value}\n"));
     line("id", &entry.id);
     line("kind", &entry.kind);
-    line("author", &entry.author);
+    line("author", &output::whole_wallet(&entry.author));
     line("seq", &entry.seq.to_string());
     line("prev", entry.prev.as_deref().unwrap_or("none"));
     for reference in &entry.refs {

@@ -231,7 +231,7 @@ impl ShowView {
                 ""
             };
             table.row(vec![
-                format!("{}{us}", output::id(&server.peer)),
+                format!("{}{us}", output::wallet(&server.peer)),
                 server.name.clone(),
                 output::layers(server.layers),
                 server.layers_per_second.to_string(),
