@@ -202,10 +202,12 @@ fn measuring_uses_the_callers_clock_and_leaves_nothing() {
     let checkpoint = Checkpoint::open(&fixture("tiny")).unwrap();
     for part in [range(0, 4), range(1, 3), range(2, 4)] {
         let mut shard = Shard::load(&checkpoint, part, &ShardOptions::default()).unwrap();
-        let mut now_us = 0;
+        let (mut now_us, mut looks) = (0, 0);
         let speed = shard
             .measure_layers_per_second(10, || {
-                now_us += 1_000_000;
+                looks += 1;
+                // Another program takes the processor in every third step.
+                now_us += if looks % 3 == 0 { 5_000_000 } else { 100_000 };
                 now_us
             })
             .unwrap();
