@@ -387,6 +387,18 @@ pub fn fill_random(bytes: &mut [u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failure, format!("no randomness: {error}")))
 }
 
+/// Opens a file to write at its end, private to the owner.
+///
+/// # Errors
+/// The system's.
+pub fn append_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Writes a file that readers see in its old or its whole new form, private to
 /// the owner.
 ///

@@ -284,6 +284,10 @@ impl RunBook {
         let Some(run) = self.of(job, Role::Worker) else {
             return;
         };
+        // As a token it leaves the last stage, and the first one holds the prompt.
+        if stages.len() == run.start.stages.len() {
+            run.first_us.get_or_insert(now_us);
+        }
         let at_us = now_us.saturating_sub(run.start.started_us);
         let before_us = run.samples.back().map_or(0, |sample| sample.at_us);
         run.push(TokenSample {
@@ -399,9 +403,27 @@ mod tests {
         }
         let run = book.newest().next().unwrap();
         let hop = run.hop_spread(1);
+        assert_eq!(run.time_to_first_token_us(), 0, "it is not the last stage");
         assert_eq!((hop.compute.p50, hop.wait.p95, hop.wire.p95), (300, 100, 0));
         assert_eq!((run.hops_known(), run.completion_tokens), (2, 0));
         assert_eq!(run.samples[2].interval_us, 1_000);
+    }
+
+    #[test]
+    fn the_last_stage_leaves_the_prompt_out() {
+        let mut book = RunBook::default();
+        let wallet = Wallet::from_bytes([1; 32]);
+        let start = RunStart {
+            stages: vec![(wallet, LayerRange::new(0, 4).unwrap())],
+            ..start(1, Role::Worker)
+        };
+        let job = start.job;
+        book.begin(start);
+        book.passed(job, &[time(9_000, 9_500)], 11_000);
+        book.passed(job, &[time(100, 150)], 11_200);
+        let run = book.newest().next().unwrap();
+        assert_eq!(run.time_to_first_token_us(), 10_000);
+        assert_eq!(run.hop_spread(0).compute.p95, 100);
     }
 
     #[test]

@@ -28,15 +28,9 @@ use stream::{Answer, ChatStream};
 pub(crate) async fn complete<N: NodeApi>(
     node: Asking<N>,
     body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let order = body
-        .map_err(|rejection| body_error(&rejection))
-        .and_then(|body| ChatRequest::parse(&body));
-    let answered = match order {
-        Ok(order) => answer(&node, order).await,
-        Err(error) => Err(error),
-    };
-    answered.unwrap_or_else(IntoResponse::into_response)
+) -> Result<Response, HttpError> {
+    let body = body.map_err(|rejection| body_error(&rejection))?;
+    answer(&node, ChatRequest::parse(&body)?).await
 }
 
 async fn answer<N: NodeApi>(node: &N, mut order: ChatOrder) -> Result<Response, HttpError> {

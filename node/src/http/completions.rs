@@ -28,15 +28,9 @@ use std::collections::BTreeMap;
 pub(crate) async fn complete<N: NodeApi>(
     node: Asking<N>,
     body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let order = body
-        .map_err(|rejection| body_error(&rejection))
-        .and_then(|body| CompletionRequest::parse(&body));
-    let answered = match order {
-        Ok(order) => answer(&node, order).await,
-        Err(error) => Err(error),
-    };
-    answered.unwrap_or_else(IntoResponse::into_response)
+) -> Result<Response, HttpError> {
+    let body = body.map_err(|rejection| body_error(&rejection))?;
+    answer(&node, CompletionRequest::parse(&body)?).await
 }
 
 async fn answer<N: NodeApi>(node: &N, order: CompletionOrder) -> Result<Response, HttpError> {

@@ -30,15 +30,9 @@ use stream::ResponseStream;
 pub(crate) async fn respond<N: NodeApi>(
     node: Asking<N>,
     body: Result<Bytes, BytesRejection>,
-) -> HttpResponse {
-    let order = body
-        .map_err(|rejection| body_error(&rejection))
-        .and_then(|body| ResponseRequest::parse(&body));
-    let answered = match order {
-        Ok(order) => answer(&node, order).await,
-        Err(error) => Err(error),
-    };
-    answered.unwrap_or_else(IntoResponse::into_response)
+) -> Result<HttpResponse, HttpError> {
+    let body = body.map_err(|rejection| body_error(&rejection))?;
+    answer(&node, ResponseRequest::parse(&body)?).await
 }
 
 async fn answer<N: NodeApi>(node: &N, mut order: ResponseOrder) -> Result<HttpResponse, HttpError> {

@@ -9,7 +9,7 @@ use super::line;
 use crate::core::runs::{RUNS_MAX, Role, Run};
 use crate::home;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -37,7 +37,7 @@ impl RunsFile {
     pub(super) fn open(path: PathBuf) -> io::Result<(Vec<Run>, Self)> {
         let runs = tidy(&path)?;
         let lines = runs.len();
-        let file = append(&path)?;
+        let file = home::append_private(&path)?;
         let (sender, orders) = sync_channel(QUEUE);
         let writer = Writer { path, file, lines };
         std::thread::Builder::new()
@@ -92,19 +92,10 @@ impl Writer {
         self.lines = self.lines.saturating_add(1);
         if self.lines > LINES_MAX {
             self.lines = tidy(&self.path)?.len();
-            self.file = append(&self.path)?;
+            self.file = home::append_private(&self.path)?;
         }
         Ok(())
     }
-}
-
-/// Private to the owner: it names peers and models.
-fn append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// The newest jobs of a file, oldest first; the file has one whole line for each

@@ -2,7 +2,8 @@
 //! becomes the older one, and a new one begins.
 
 use super::older_log_path;
-use std::fs::{self, File, OpenOptions};
+use crate::home::append_private;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ impl LogFile {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let file = append(path)?;
+        let file = append_private(path)?;
         Ok(Self(Arc::new(Mutex::new(Open {
             path: path.to_owned(),
             bytes: file.metadata()?.len(),
@@ -43,21 +44,12 @@ impl LogFile {
     }
 }
 
-/// Private to the owner: it names peers and jobs.
-fn append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
 impl Open {
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         if self.bytes > 0 && self.bytes.saturating_add(line.len() as u64) > self.bytes_max {
             // Where that fails the log goes on in the old file: better than none.
             if fs::rename(&self.path, older_log_path(&self.path)).is_ok() {
-                self.file = append(&self.path)?;
+                self.file = append_private(&self.path)?;
             }
             self.bytes = 0;
         }

@@ -109,6 +109,9 @@ fn jobs_know_what_the_bill_says(cluster: &Cluster, answer: &Answer) {
             .iter()
             .all(|hop| hop.compute_us.p50 > 0 && hop.wire_us.p95 == 0)
     );
+    let last = &cluster.nodes[4].client();
+    let own: RunDetailView = last.get(&format!("jobs/{}", done.job)).unwrap();
+    assert_eq!((own.hops.len(), own.tokens.len()), (4, TOKENS as usize));
     let shown = cluster.nodes[0].run(&["jobs", "show", &done.job[..8]]);
     assert!(shown.status.success());
     assert!(String::from_utf8_lossy(&shown.stdout).contains("####"));
