@@ -14,6 +14,7 @@ use crate::home::Home;
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Bytes of the file at most.
@@ -56,6 +57,8 @@ pub struct FileSetting {
     pub is_switch: bool,
     /// The line it stands in, from 1.
     pub line: usize,
+    /// The line of each value; a list may take several.
+    pub value_lines: Vec<usize>,
     /// From the first letter of the key to the last of the value, bytes.
     pub span: Range<usize>,
 }
@@ -151,12 +154,13 @@ fn parse(text: &str, keys: &[Key]) -> (Vec<FileSetting>, Vec<Problem>) {
             .iter()
             .find(|key| key.name == name.as_ref())
             .ok_or_else(|| unknown(name, keys))
-            .and_then(|key| Ok((key, values(key, value.get_ref())?)));
+            .and_then(|key| Ok((key, values(key, value)?)));
         match read {
             Ok((key, values)) => settings.push(FileSetting {
                 key: key.name.clone(),
                 is_switch: key.takes == Takes::Switch,
-                values,
+                value_lines: values.iter().map(|(_, at)| line_of(*at)).collect(),
+                values: values.into_iter().map(|(value, _)| value).collect(),
                 line,
                 span,
             }),
@@ -168,34 +172,37 @@ fn parse(text: &str, keys: &[Key]) -> (Vec<FileSetting>, Vec<Problem>) {
     (settings, problems)
 }
 
-/// The values of a key as the command line would have them.
-fn values(key: &Key, value: &DeValue<'_>) -> Result<Vec<String>, String> {
+/// The values of a key as the command line would have them, and where they begin.
+fn values(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, usize)>, String> {
     let name = &key.name;
-    match (key.takes, value) {
-        (Takes::Switch, DeValue::Boolean(true)) => Ok(vec!["true".to_owned()]),
+    match (key.takes, value.get_ref()) {
+        (Takes::Switch, DeValue::Boolean(true)) => {
+            Ok(vec![("true".to_owned(), value.span().start)])
+        }
         (Takes::Switch, DeValue::Boolean(false)) => Ok(Vec::new()),
         (Takes::Switch, _) => Err(format!("{name} is true or false")),
-        (Takes::One, value) => plain(value)
+        (Takes::One, _) => plain(value)
             .map(|value| vec![value])
             .ok_or_else(|| format!("{name} takes one text or number, such as {name} = \"…\"")),
         (Takes::Many, DeValue::Array(list)) => list
             .iter()
-            .map(|value| plain(value.get_ref()))
-            .collect::<Option<Vec<String>>>()
+            .map(plain)
+            .collect::<Option<Vec<(String, usize)>>>()
             .ok_or_else(|| format!("{name} takes a list of texts")),
-        (Takes::Many, value) => plain(value)
+        (Takes::Many, _) => plain(value)
             .map(|value| vec![value])
             .ok_or_else(|| format!("{name} takes a list of texts, such as {name} = [\"…\"]")),
     }
 }
 
-fn plain(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.to_string()),
-        DeValue::Float(number) => Some(number.to_string()),
-        _ => None,
-    }
+fn plain(value: &Spanned<DeValue<'_>>) -> Option<(String, usize)> {
+    let text = match value.get_ref() {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        _ => return None,
+    };
+    Some((text, value.span().start))
 }
 
 fn unknown(name: &str, keys: &[Key]) -> String {
@@ -294,6 +301,7 @@ pub(crate) mod tests {
             (7, "threads", vec!["3"]),
         ];
         assert_eq!(read, expected);
+        assert_eq!(settings[2].value_lines, [5, 6]);
         assert_eq!(
             parse("no-serve = false", &keys()).unwrap()[0].values.len(),
             0

@@ -48,7 +48,7 @@ pub enum ConfigVerb {
         /// The key
         key: String,
     },
-    /// Whether the next start could use the file; every wrong line at once
+    /// Whether the next start could use the file; every wrong value and its line at once
     Check,
     /// Open the file in $VISUAL or $EDITOR, and check it afterwards
     Edit,

@@ -235,6 +235,18 @@ mod tests {
                 "{failure}"
             );
         }
+        // Every wrong value of a list, with the line of its own.
+        write(
+            "model = [\n  \"/nowhere\",\n  \"/void\",\n]\nhttp-host = [\"a/b\", \"c\", \"d/e\"]\n",
+        );
+        let failure = check(0, &home).unwrap_err();
+        let lines: Vec<&str> = failure.message.lines().skip(1).collect();
+        let named = [(2, "/nowhere"), (3, "/void"), (5, "a/b"), (5, "d/e")];
+        assert_eq!(lines.len(), named.len(), "{failure}");
+        for (line, (at, value)) in lines.iter().zip(named) {
+            assert!(line.starts_with(&format!("  line {at}: ")), "{failure}");
+            assert!(line.contains(value), "{failure}");
+        }
         // Right one by one, and not together.
         write("no-serve = true\nlayers = \"0..8\"\n");
         let failure = check(0, &home).unwrap_err();

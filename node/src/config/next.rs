@@ -37,10 +37,8 @@ pub fn check_file(instance: u16, home: &Home, file: &ConfigFile) -> Result<(), F
     // What the environment says wrongly is no line's fault.
     check_start(instance, home, start(instance, Vec::new(), || Ok(None)))?;
     let (settings, mut problems) = file.read_through(&cli::keys());
-    problems.extend(settings.iter().filter_map(|setting| {
-        let alone = check_alone(instance, home, setting);
-        alone.err().map(|failure| (setting.line, failure.message))
-    }));
+    let of_values = settings.iter();
+    problems.extend(of_values.flat_map(|setting| problems_of(instance, home, setting)));
     if !problems.is_empty() {
         return Err(file.unusable(problems));
     }
@@ -56,16 +54,38 @@ pub fn check_key(instance: u16, home: &Home, file: &ConfigFile, key: &str) -> Re
     let (settings, _) = file.read_through(&cli::keys());
     let own = settings.iter().filter(|setting| setting.key == key);
     let problems: Vec<Problem> = own
-        .filter_map(|setting| {
-            let alone = check_alone(instance, home, setting);
-            alone.err().map(|failure| (setting.line, failure.message))
-        })
+        .flat_map(|setting| problems_of(instance, home, setting))
         .collect();
     if problems.is_empty() {
         Ok(())
     } else {
         Err(file.unusable(problems))
     }
+}
+
+/// What is wrong with a setting by itself: of a list, each value that is, with the
+/// line of its own.
+fn problems_of(instance: u16, home: &Home, setting: &FileSetting) -> Vec<Problem> {
+    let problem = |line: usize, setting: &FileSetting| {
+        let alone = check_alone(instance, home, setting);
+        alone.err().map(|failure| (line, failure.message))
+    };
+    let each = setting.values.iter().zip(&setting.value_lines);
+    let problems: Vec<Problem> = each
+        .filter_map(|(value, line)| {
+            let values = vec![value.clone()];
+            let one = FileSetting {
+                values,
+                ..setting.clone()
+            };
+            problem(*line, &one)
+        })
+        .collect();
+    if problems.is_empty() {
+        // Values that are right one by one may not go together.
+        return problem(setting.line, setting).into_iter().collect();
+    }
+    problems
 }
 
 fn check_alone(instance: u16, home: &Home, setting: &FileSetting) -> Result<(), Failure> {
