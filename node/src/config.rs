@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Bytes of the file at most.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -134,6 +134,26 @@ impl ConfigFile {
         Failure::new(Exit::BadConfig, message)
             .hint("`talkoot config edit` opens it; `talkoot up --help` explains each key")
     }
+}
+
+/// A key as it stands in a text, understood or not.
+struct Place {
+    name: String,
+    /// From the first letter of the key to the last of the value, bytes.
+    span: Range<usize>,
+    /// The value alone.
+    value: Range<usize>,
+}
+
+/// Where the keys of a text stand; none when the text is not TOML.
+fn places(text: &str) -> Option<Vec<Place>> {
+    let table = DeTable::parse(text).ok()?;
+    let place = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| Place {
+        name: name.get_ref().to_string(),
+        span: name.span().start..value.span().end,
+        value: value.span(),
+    };
+    Some(table.get_ref().iter().map(place).collect())
 }
 
 fn parse(text: &str, keys: &[Key]) -> (Vec<FileSetting>, Vec<Problem>) {

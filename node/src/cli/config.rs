@@ -13,7 +13,7 @@ Examples:
   talkoot config show --origin       which value holds, and where it came from
   talkoot config set max-mem 4GiB    changes one line; nothing is written if it is wrong
   talkoot config set model demo tiny a list, where an option may repeat
-  talkoot config unset max-mem
+  talkoot config unset max-mem       also what is wrong or mistyped there
   talkoot config check               9 when something cannot be used
 
 Keys are the long options of `talkoot up`, such as max-mem = \"4GiB\".")]
@@ -43,7 +43,7 @@ pub enum ConfigVerb {
         #[arg(required = true, allow_hyphen_values = true)]
         values: Vec<String>,
     },
-    /// Take one key out of the file
+    /// Take one key out of the file, also one that it should not have
     Unset {
         /// The key
         key: String,

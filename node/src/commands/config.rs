@@ -143,19 +143,25 @@ fn change(
     };
     check_key(instance, home, &new, key).map_err(unwritten)?;
     // What was wrong before may be mended one key at a time.
-    if check_file(instance, home, &old).is_ok() {
-        check_file(instance, home, &new).map_err(unwritten)?;
+    let whole = check_file(instance, home, &new);
+    if whole.is_err() && check_file(instance, home, &old).is_ok() {
+        return whole.map_err(unwritten);
     }
     let value = |file: &ConfigFile| edit::value(&file.text, &keys, key);
     let (before, after) = (value(&old), value(&new));
-    if old.text != new.text {
+    let word = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+    if old.text == new.text {
+        output::print(&format!("{key}: {}, as before\n", word(before)))?;
+    } else {
         home.create()?;
         home::write_atomic(&new.path, new.text.as_bytes())?;
+        output::print(&format!("{key}: {} -> {}\n", word(before), word(after)))?;
+        if Client::connect(home).is_ok() {
+            output::note("the running node goes on as it is: `talkoot down`, `talkoot up`\n");
+        }
     }
-    let word = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-    output::print(&format!("{key}: {} -> {}\n", word(before), word(after)))?;
-    if Client::connect(home).is_ok() {
-        output::note("the running node goes on as it is: `talkoot down`, `talkoot up`\n");
+    if let Err(failure) = whole {
+        output::note(&format!("not all is well yet: {}\n", failure.message));
     }
     Ok(())
 }
@@ -323,6 +329,34 @@ mod tests {
         assert!(check(0, &home).unwrap_err().message.contains("line 2"));
         std::fs::write(&path, "max-mem = [\n").unwrap();
         assert!(set("sessions", "5").unwrap_err().message.contains("line "));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_can_be_taken_out_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.create().unwrap();
+        let path = config::path(&home);
+        let unset = |key: &str| change(0, &home, key, |text, keys| edit::unset(text, keys, key));
+        let set = |key: &str, value: &str| {
+            change(0, &home, key, |text, keys| {
+                edit::set(text, keys, key, &[value.to_owned()])
+            })
+        };
+        std::fs::write(&path, "max_mem = 4\nno-serve = \"yes\"\nsessions = 5\n").unwrap();
+        unset("max_mem").unwrap();
+        set("no-serve", "true").unwrap();
+        let text = "no-serve = true\nsessions = 5\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        check(0, &home).unwrap();
+        assert_eq!(unset("max_mem").unwrap_err().exit, Exit::Usage);
+        // What is not TOML is not touched, and said with its line.
+        std::fs::write(&path, "sessions = 5\nmodel = [\n").unwrap();
+        let failure = unset("sessions").unwrap_err();
+        assert_eq!(failure.exit, Exit::BadConfig);
+        assert!(failure.message.contains("line "), "{failure}");
+        let left = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(left, "sessions = 5\nmodel = [\n");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! What the new text says is read again and compared, so a change that would say
 //! anything else is refused. Whether a start could use it is not decided here.
 
-use super::{ConfigFile, FileSetting, Key, Takes, unknown};
+use super::{ConfigFile, FileSetting, Key, Place, Takes, places, unknown};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Why a setting cannot be changed.
@@ -21,7 +22,8 @@ pub enum EditError {
     Unwritable,
 }
 
-/// The text with a key set to values: one, but for a key that takes a list.
+/// The text with a key set to values: one, but for a key that takes a list. What
+/// stood there need not be what the key takes.
 ///
 /// # Errors
 /// [`EditError`].
@@ -29,8 +31,8 @@ pub fn set(text: &str, keys: &[Key], name: &str, values: &[String]) -> Result<St
     let key = find(keys, name)?;
     let literal = literal(key, values)?;
     let line = format!("{name} = {literal}");
-    let changed = match held(text, keys, name) {
-        Some(setting) => replaced(text, &setting, &line),
+    let changed = match place(text, name)? {
+        Some(place) => replaced(text, &place.span, &line),
         None => match commented(text, name) {
             Some(begin) => with_line_after(text, begin, &line),
             None => appended(text, &line),
@@ -43,18 +45,18 @@ pub fn set(text: &str, keys: &[Key], name: &str, values: &[String]) -> Result<St
     checked(text, changed, keys, name, wanted)
 }
 
-/// The text without a key.
+/// The text without a key, also one that there is not and that only stands there.
 ///
 /// # Errors
 /// [`EditError`].
 pub fn unset(text: &str, keys: &[Key], name: &str) -> Result<String, EditError> {
-    find(keys, name)?;
-    let Some(setting) = held(text, keys, name) else {
+    let Some(place) = place(text, name)? else {
+        find(keys, name)?;
         return Ok(text.to_owned());
     };
-    let mut changed = replaced(text, &setting, "");
+    let mut changed = replaced(text, &place.span, "");
     // The line goes with it when nothing else stands there.
-    let begin = line_begin(&changed, setting.span.start);
+    let begin = line_begin(&changed, place.span.start);
     let rest = changed.get(begin..).unwrap_or_default();
     let end = rest.find('\n').map_or(changed.len(), |at| begin + at + 1);
     if changed
@@ -63,14 +65,20 @@ pub fn unset(text: &str, keys: &[Key], name: &str) -> Result<String, EditError> 
     {
         changed.replace_range(begin..end, "");
     }
-    let wanted = |settings: &[FileSetting]| settings.iter().all(|setting| setting.key != name);
-    checked(text, changed, keys, name, wanted)
+    if self::place(&changed, name)?.is_some() {
+        return Err(EditError::Unwritable);
+    }
+    checked(text, changed, keys, name, |_| true)
 }
 
-/// The values that a text gives a key, in words; none when it does not.
+/// The values that a text gives a key, in words, or as they stand there when they
+/// are not what it takes; none when it gives none.
 #[must_use]
 pub fn value(text: &str, keys: &[Key], name: &str) -> Option<String> {
-    let setting = held(text, keys, name)?;
+    let Some(setting) = held(text, keys, name) else {
+        let place = place(text, name).ok()??;
+        return text.get(place.value).map(ToOwned::to_owned);
+    };
     Some(match (setting.is_switch, setting.values.is_empty()) {
         (true, is_off) => (!is_off).to_string(),
         (false, _) => setting.values.join(","),
@@ -90,6 +98,12 @@ fn settings(text: &str, keys: &[Key]) -> Vec<FileSetting> {
 fn held(text: &str, keys: &[Key], name: &str) -> Option<FileSetting> {
     let mut all = settings(text, keys).into_iter();
     all.find(|setting| setting.key == name)
+}
+
+/// Where a key stands, understood or not. A text that is not TOML has no places.
+fn place(text: &str, name: &str) -> Result<Option<Place>, EditError> {
+    let all = places(text).ok_or(EditError::Unwritable)?;
+    Ok(all.into_iter().find(|place| place.name == name))
 }
 
 /// How the values are written.
@@ -126,9 +140,9 @@ fn says(found: &FileSetting, key: &Key, values: &[String]) -> bool {
     }
 }
 
-fn replaced(text: &str, setting: &FileSetting, line: &str) -> String {
+fn replaced(text: &str, span: &Range<usize>, line: &str) -> String {
     let mut changed = text.to_owned();
-    changed.replace_range(setting.span.clone(), line);
+    changed.replace_range(span.clone(), line);
     changed
 }
 
@@ -184,7 +198,16 @@ fn checked(
             .map(|setting| (setting.key, setting.values))
             .collect()
     };
-    if wanted(&settings(&changed, keys)) && others(text) == others(&changed) {
+    // Those that are not understood stay too; what is no TOML has none.
+    let names = |text: &str| -> Option<Vec<String>> {
+        let all = places(text)?.into_iter().map(|place| place.name);
+        let mut names: Vec<String> = all.filter(|other| other != name).collect();
+        names.sort();
+        Some(names)
+    };
+    let keeps = names(&changed).is_some_and(|after| names(text) == Some(after))
+        && others(text) == others(&changed);
+    if keeps && wanted(&settings(&changed, keys)) {
         Ok(changed)
     } else {
         Err(EditError::Unwritable)
@@ -243,6 +266,41 @@ mod tests {
         assert_eq!(unset(text, &keys, "model").unwrap(), text);
         assert_eq!(value(text, &keys, "no-serve").as_deref(), Some("false"));
         assert_eq!(value(text, &keys, "model"), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_mended_where_it_stands() {
+        let keys = keys();
+        let text = "no-serve = \"yes\" # mine\nmax_mem = 4\nthreads = {}\n";
+        let mended = set(text, &keys, "no-serve", &strings(&["true"])).unwrap();
+        assert_eq!(mended, text.replace("\"yes\"", "true"));
+        let mended = set(text, &keys, "threads", &strings(&["3"])).unwrap();
+        assert_eq!(mended, text.replace("{}", "3"));
+        assert_eq!(value(text, &keys, "no-serve").as_deref(), Some("\"yes\""));
+        let bare = unset(text, &keys, "max_mem").unwrap();
+        assert_eq!(bare, text.replace("max_mem = 4\n", ""));
+        let bare = unset(text, &keys, "threads").unwrap();
+        assert_eq!(bare, text.replace("threads = {}\n", ""));
+        assert!(matches!(
+            unset(text, &keys, "maxmem"),
+            Err(EditError::Unknown(_))
+        ));
+    }
+
+    #[test]
+    fn what_a_careful_edit_cannot_change_is_refused() {
+        let keys = keys();
+        for text in [
+            "threads = [\n",
+            "[threads]\nx = 1\n",
+            "[[threads]]\nx = 1\n",
+            "threads.a = 1\nmax-mem = 4\nthreads.b = 2\n",
+        ] {
+            let refused = Err(EditError::Unwritable);
+            assert_eq!(unset(text, &keys, "threads"), refused, "{text}");
+            let one = strings(&["1"]);
+            assert_eq!(set(text, &keys, "threads", &one), refused, "{text}");
+        }
     }
 
     #[test]
