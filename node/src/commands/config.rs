@@ -153,8 +153,7 @@ fn change(
     if old.text == new.text {
         output::print(&format!("{key}: {}, as before\n", word(before)))?;
     } else {
-        home.create()?;
-        home::write_atomic(&new.path, new.text.as_bytes())?;
+        write(home, &new)?;
         output::print(&format!("{key}: {} -> {}\n", word(before), word(after)))?;
         if Client::connect(home).is_ok() {
             output::note("the running node goes on as it is: `talkoot down`, `talkoot up`\n");
@@ -164,6 +163,13 @@ fn change(
         output::note(&format!("not all is well yet: {}\n", failure.message));
     }
     Ok(())
+}
+
+/// Writes the file where it is: a link to it stays a link.
+fn write(home: &Home, file: &ConfigFile) -> Result<(), Failure> {
+    home.create()?;
+    let path = std::fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
+    home::write_atomic(&path, file.text.as_bytes())
 }
 
 fn open(instance: u16, home: &Home) -> Result<(), Failure> {
@@ -357,6 +363,24 @@ mod tests {
         assert!(failure.message.contains("line "), "{failure}");
         let left = std::fs::read_to_string(&path).unwrap();
         assert_eq!(left, "sessions = 5\nmodel = [\n");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_the_file_stays_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.create().unwrap();
+        let (path, kept) = (config::path(&home), directory.path().join("kept.toml"));
+        std::fs::write(&kept, "# mine\n").unwrap();
+        std::os::unix::fs::symlink(&kept, &path).unwrap();
+        change(0, &home, "sessions", |text, keys| {
+            edit::set(text, keys, "sessions", &["5".to_owned()])
+        })
+        .unwrap();
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
+        let text = std::fs::read_to_string(&kept).unwrap();
+        assert_eq!(text, "# mine\nsessions = 5\n");
     }
 
     #[test]
