@@ -137,7 +137,8 @@ fn genesis(args: &ReadArgs, books: &Reader) -> Result<(), Failure> {
     text.push_str(&format!("jobs     {}\n", paid(&view)));
     for founder in &view.founders {
         let line = units::gft(founder.line_ugft.into());
-        text.push_str(&format!("founder  {}, line {line} GFT\n", founder.wallet));
+        let wallet = output::whole_wallet(&founder.wallet);
+        text.push_str(&format!("founder  {wallet}, line {line} GFT\n"));
     }
     output::print(&text)
 }

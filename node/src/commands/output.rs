@@ -71,23 +71,30 @@ fn name(wallet: &str) -> Option<&'static str> {
 /// whole for programs.
 #[must_use]
 pub fn wallet(full: &str) -> String {
-    if std::io::stdout().is_terminal() {
-        peer(full)
-    } else {
-        full.to_owned()
-    }
+    wallet_text(name(full), full, std::io::stdout().is_terminal())
 }
 
 /// A wallet in words: by the owner's name for it, else its first digits.
 #[must_use]
 pub fn peer(full: &str) -> String {
-    name(full).map_or_else(|| short(full), str::to_owned)
+    wallet_text(name(full), full, true)
 }
 
 /// A whole wallet, and the owner's name for it.
 #[must_use]
 pub fn whole_wallet(full: &str) -> String {
-    let name = name(full).map(|name| format!(" ({name})"));
+    whole_text(name(full), full)
+}
+
+fn wallet_text(name: Option<&str>, full: &str, is_for_people: bool) -> String {
+    if !is_for_people {
+        return full.to_owned();
+    }
+    name.map_or_else(|| short(full), str::to_owned)
+}
+
+fn whole_text(name: Option<&str>, full: &str) -> String {
+    let name = name.map(|name| format!(" ({name})"));
     format!("{full}{}", name.unwrap_or_default())
 }
 
@@ -203,6 +210,16 @@ mod tests {
         table.row(vec!["a".to_owned(), "10".to_owned()]);
         table.row(vec!["µGFT!".to_owned(), "7".to_owned()]);
         assert_eq!(table.render(), "NAME    N\na      10\nµGFT!   7\n");
+    }
+
+    #[test]
+    fn a_name_stands_for_an_id_but_not_for_programs() {
+        let full = "ab".repeat(32);
+        assert_eq!(wallet_text(Some("anna"), &full, true), "anna");
+        assert_eq!(wallet_text(None, &full, true), "abababab");
+        assert_eq!(wallet_text(Some("anna"), &full, false), full);
+        assert_eq!(whole_text(Some("anna"), &full), format!("{full} (anna)"));
+        assert_eq!(whole_text(None, &full), full);
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn text(view: &QuoteView) -> String {
         };
         text.push_str(&format!(
             "earned by  {} layers {}: {earned}\n",
-            output::id(&stage.peer),
+            output::wallet(&stage.peer),
             output::layers(stage.layers),
         ));
     }

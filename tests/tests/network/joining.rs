@@ -167,6 +167,31 @@ fn peers_have_names_can_be_pinged_and_kept_out() {
     assert!(first.run(&["bootstrap", "rm", "udp"]).status.success());
 }
 
+#[test]
+fn a_name_stands_in_pages_of_the_books_and_not_in_what_programs_read() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let no_layers = ["--no-serve".to_owned()];
+    let mut node = Node::new(BINARY, &directory.path().join("founder"), &no_layers);
+    node.spawn();
+    node.wait_up();
+    let wallet = node.status().wallet;
+    let page = |arguments: &[&str]| {
+        let page = node.run(arguments);
+        assert!(page.status.success(), "{}", said(&page));
+        String::from_utf8_lossy(&page.stdout).into_owned()
+    };
+    let unnamed = page(&["ledger", "genesis"]);
+    assert!(unnamed.contains(&format!("founder  {wallet}, line")));
+    page(&["label", &wallet, "myself"]);
+    let named = page(&["ledger", "genesis"]);
+    assert!(named.contains(&format!("founder  {wallet} (myself), line")));
+    let whole = json(&node.run(&["ledger", "genesis", "--json"]));
+    assert_eq!(whole["founders"][0]["wallet"], wallet);
+    // In a pipe the id stands whole and alone.
+    assert!(page(&["credits"]).starts_with(&format!("wallet     {wallet}\n")));
+}
+
 /// Whether a packet to the group of mDNS comes back on this machine.
 fn has_multicast() -> bool {
     let group = Ipv4Addr::new(224, 0, 0, 251);

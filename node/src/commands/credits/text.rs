@@ -33,7 +33,7 @@ pub(in crate::commands) fn explained(view: &CreditsView) -> String {
     let mut text = format!(
         "wallet     {}\nbalance    {} GFT: what was earned less what was burned\n\
          available  {} GFT: what the next question may hold, the sum of\n",
-        output::id(&view.wallet),
+        output::wallet(&view.wallet),
         units::gft(account.balance_ugft),
         units::gft(account.available_ugft),
     );
@@ -163,7 +163,7 @@ fn line(part: &LineView) -> String {
     format!(
         "{sign} {} GFT {way} {} in entry {}{state}",
         gft_of(part.line_ugft.into()),
-        output::id(&part.with),
+        output::wallet(&part.with),
         output::id(&part.entry),
     )
 }

@@ -142,7 +142,7 @@ fn page(view: &InspectView) -> String {
     for peer in &view.peers {
         let chain = if peer.equal { "the same" } else { "other" };
         table.row(vec![
-            output::id(&peer.wallet),
+            output::wallet(&peer.wallet),
             peer.address.clone(),
             peer.length.to_string(),
             output::id(&peer.tip),

@@ -60,7 +60,7 @@ fn page(entry: &EntryView, checks: EntryCheck) -> String {
         line("cites", reference);
     }
     for name in &entry.names {
-        line("names", name);
+        line("names", &output::whole_wallet(name));
     }
     line("lamport", &entry.lamport.to_string());
     line(
@@ -76,7 +76,7 @@ fn page(entry: &EntryView, checks: EntryCheck) -> String {
     }
     line("state", confirmed(entry));
     for founder in &entry.confirmed_by {
-        line("seen by", founder);
+        line("seen by", &output::whole_wallet(founder));
     }
     line("index", &entry.index.to_string());
     line("link", &entry.link);
