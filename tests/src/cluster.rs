@@ -246,8 +246,10 @@ impl Node {
     /// When it cannot be started.
     pub fn spawn(&mut self) {
         let ports = ["--p2p-port", "0", "--data-port", "0", "--http-port", "0"];
-        let mut command =
-            self.command(&["up", "--listen", "127.0.0.1", "--no-mdns", "--threads", "1"]);
+        let mut command = self.command(&["up", "--listen", "127.0.0.1", "--no-mdns"]);
+        if !self.arguments.iter().any(|word| word == "--threads") {
+            command.args(["--threads", "1"]);
+        }
         command.args(ports).args(&self.arguments);
         self.spawn_by(command);
     }
