@@ -2,8 +2,9 @@
 //
 // A frame's time is from the start of its callbacks to the first task after it
 // was drawn: script, style, layout and paint. The time between frames is printed
-// too, and not judged: on a busy machine it is the machine's. The best of three
-// runs counts, for the same reason.
+// too, and not judged: on a busy machine it is the machine's. For the same reason
+// the best of three runs counts, and a run that was too slow counts only if an
+// empty page was quick before and after it: else other programs had the processor.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -16,6 +17,10 @@ const FRAME_MS_MAX = 60;
 const RUN_MS = 4000;
 const WARM_MS = 1500;
 const RUNS = 3;
+const ATTEMPTS = 8;
+/** What a frame of an empty page takes at most on a machine that can be judged. */
+const CALM_MS_MAX = 8;
+const CALM_RUN_MS = 1000;
 
 /** In the page: measures frames for some time, doing `step` in each. */
 async function measure({ ms, what }) {
@@ -54,6 +59,14 @@ const at = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(part 
 function told({ work, gaps }) {
   const [frames, between] = [work, gaps].map((list) => [...list].sort((a, b) => a - b));
   return { count: frames.length, p50: at(frames, 0.5), p95: at(frames, 0.95), max: frames.at(-1), gap95: at(between, 0.95), gapMax: between.at(-1) };
+}
+
+/** Whether the machine leaves the browser alone: an empty page has quick frames. */
+async function isCalm(browser) {
+  const page = await browser.newPage();
+  const { max } = told(await page.evaluate(measure, { ms: CALM_RUN_MS, what: "" }));
+  await page.close();
+  return max < CALM_MS_MAX;
 }
 
 describe("speed", () => {
@@ -96,7 +109,9 @@ describe("speed", () => {
   ]) {
     test(name, async (context) => {
       let best = null;
-      for (let run = 0; run < RUNS; run += 1) {
+      let judged = 0;
+      for (let attempt = 0; attempt < ATTEMPTS && judged < RUNS; attempt += 1) {
+        const wasCalm = await isCalm(browser);
         const { page, done } = await open(browser, node.base, view);
         await page.waitForSelector(ready);
         if (what === "scroll") {
@@ -114,8 +129,18 @@ describe("speed", () => {
         const figures = told(await page.evaluate(measure, { ms: RUN_MS, what }));
         await done();
         context.diagnostic(`${figures.count} frames: p50 ${figures.p50.toFixed(1)}, p95 ${figures.p95.toFixed(1)}, max ${figures.max.toFixed(1)} ms; between frames p95 ${figures.gap95.toFixed(1)}, max ${figures.gapMax.toFixed(1)} ms`);
+        const isSlow = figures.max >= FRAME_MS_MAX;
+        if (isSlow && !(wasCalm && await isCalm(browser))) {
+          context.diagnostic("not judged: other programs use the machine");
+          continue;
+        }
+        judged += 1;
         if (!best || figures.max < best.max) best = figures;
-        if (best.max < FRAME_MS_MAX) break;
+        if (!isSlow) break;
+      }
+      if (!best) {
+        context.skip(`the machine was busy in all of ${ATTEMPTS} runs`);
+        return;
       }
       assert.ok(best.count > 30, `${best.count} frames are too few to judge`);
       assert.ok(best.max < FRAME_MS_MAX, `the slowest frame took ${best.max.toFixed(1)} ms`);
