@@ -79,6 +79,9 @@ fn echo(ip: IpAddr) -> Result<(), String> {
     }
 }
 
+/// Peers from which on it means something that none of them came by itself.
+const PEERS_TO_JUDGE: usize = 3;
+
 /// `inbound`.
 pub(super) fn inbound(scene: &Scene<'_>) -> Finding {
     let Some(running) = scene.node.running() else {
@@ -119,6 +122,9 @@ fn judge_inbound(peers: &[PeerFacts], expects_peers: bool, firewalls: &[&str]) -
     let evidence = format!("{inbound} of {} peers came by themselves", peers.len());
     if inbound > 0 {
         Finding::pass(evidence)
+    } else if directions.len() < PEERS_TO_JUDGE {
+        // Of two nodes that find each other, either may dial first.
+        Finding::skip(format!("{evidence}: too few to tell"))
     } else {
         Finding::warn(
             format!("{evidence}: perhaps nobody can reach this node"),
@@ -298,7 +304,10 @@ mod tests {
         assert_eq!(judged(&[], false).verdict, Verdict::Skip);
         assert_eq!(judged(&[], true).verdict, Verdict::Warn);
         assert_eq!(judged(&[peer(None)], true).verdict, Verdict::Skip);
-        let out = judged(&[peer(Some("outbound"))], true);
+        let ours = || peer(Some("outbound"));
+        let few = judged(&[ours(), ours()], true);
+        assert_eq!(few.verdict, Verdict::Skip, "either may have dialled first");
+        let out = judged(&[ours(), ours(), ours()], true);
         assert_eq!(out.verdict, Verdict::Warn);
         assert!(out.fix.unwrap().contains("ufw allow"));
         let both = [peer(Some("outbound")), peer(Some("inbound"))];
