@@ -237,8 +237,8 @@ pub struct StageView {
     pub layers: [u32; 2],
     /// Compute time per token, µs.
     pub compute_us_per_token: f64,
-    /// Time per token between the previous stage's end and this one's start,
-    /// µs: queues, serialisation, the wire.
+    /// Time per token that was waiting in this stage or on its link to the next,
+    /// µs.
     pub hop_us_per_token: f64,
     /// Earned by this job, µGFT.
     pub earned_ugft: u64,

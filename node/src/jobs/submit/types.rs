@@ -85,7 +85,8 @@ pub struct JobReport {
     pub decode_us: u64,
     /// Per stage, in order: median compute per completion token, µs.
     pub compute_us_per_token: Vec<f64>,
-    /// Per stage: median hop time per completion token, µs.
+    /// Per stage: median time per completion token that was waiting there or on
+    /// its link to the next, µs.
     pub hop_us_per_token: Vec<f64>,
     /// Median over tokens of (wall less compute) / hops, µs.
     pub overhead_us_per_token_hop: f64,
